@@ -1,0 +1,318 @@
+// Hand-written part of the types: shapes that JavaScript makes. The rest of this file is generated from Rust.
+
+/** A JSON value. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
+/** Kind of a payload. */
+export type Kind = 'binary' | 'text' | 'json' | 'audio' | 'tensor' | 'video'
+/** Audio: interleaved samples, -1 to 1 as floats or 16-bit; comes out as `Float32Array`. */
+export interface AudioFrame {
+  samples: Float32Array | Int16Array
+  /** Samples per second of one channel. */
+  sampleRate: number
+  /** Default 1. */
+  channels?: number
+}
+/** A tensor: row-major, little-endian. */
+export interface Tensor {
+  data: Uint8Array
+  /** Such as `float32`. */
+  dtype: string
+  shape: number[]
+}
+/** A video frame. */
+export interface VideoFrame {
+  pixels: Uint8Array
+  width: number
+  height: number
+  /** Such as `rgb24`. */
+  format: string
+}
+/** What a node works on. */
+export type Payload = Uint8Array | string | AudioFrame | Tensor | VideoFrame | Json
+/** How a router decided for a packet. */
+export interface RouteInfo {
+  target: 'edge' | 'cloud' | 'hybrid'
+  reason: string
+  fallback: boolean
+  attempts: number
+  edgeMs?: number
+  cloudMs?: number
+}
+/** What comes out of a node. */
+export interface Packet<P = any> {
+  data: P
+  kind: Kind
+  sessionId: string
+  /** Index in its stream of the input that this answers; for what a flush put out, the number of inputs. */
+  sequence: number
+  /** The input's own time stamp, carried along. */
+  timestampMs?: number
+  metadata: Record<string, Json>
+  route?: RouteInfo
+}
+/** What goes into a node: a bare payload or a packet. */
+export type Item = Payload | (Partial<Packet> & { data: Payload })
+/** A source of items; Node's Readables are async iterables. */
+export type Source = Iterable<Item> | AsyncIterable<Item> | ReadableStream<Item>
+/** The iterator that `process` returns. `break`, `return()` and `await using` stop the work and close the source. */
+export interface PacketIterator extends AsyncIterableIterator<Packet> {
+  return(value?: any): Promise<IteratorResult<Packet>>
+  throw(error?: any): Promise<IteratorResult<Packet>>
+  [Symbol.asyncIterator](): PacketIterator
+  [Symbol.asyncDispose](): Promise<any>
+}
+/** Options of one stream. */
+export interface ProcessOptions {
+  /** 1 to 256 bytes. Default: a session of the stream's own, which ends with it. */
+  sessionId?: string
+  /** Stops the stream; it rejects with the signal's reason. */
+  signal?: AbortSignal
+  /** Milliseconds per item. Default: the node's. */
+  timeoutMs?: number
+  /** Entries that every item gets beneath its own. */
+  metadata?: Record<string, Json>
+  /** W3C trace context, carried in every item's metadata. */
+  traceparent?: string
+}
+/** The shape of every node. */
+export interface MediaNode {
+  readonly name: string
+  initialize(): Promise<void>
+  process(source: Source, options?: ProcessOptions): AsyncIterableIterator<Packet>
+  closeSession(sessionId: string): Promise<void>
+  metrics(): Record<string, any>
+  cleanup(): Promise<void>
+}
+/** A function of the application that guests may call by its name through `rm.call_host`. */
+export type HostFunction = (data: Buffer, info: { sessionId: string }) => Uint8Array | string | Promise<Uint8Array | string>
+/** Options of a {@link WasmEdgeNode}. */
+export interface WasmEdgeNodeOptions {
+  /** Name in errors, metrics and logs. Default: the file's name without extension. */
+  name?: string
+  /** What the guest reads as its configuration. Default `{}`. */
+  config?: Json
+  /** Kind of the guest's result buffer. Default: `json` if it parses as JSON, else `binary`. */
+  outputKind?: Kind
+  /** Other names for the guest's exports. */
+  exports?: { process?: string; initialize?: string; flush?: string; cleanup?: string }
+  /** Bytes of linear memory of one guest. Default 134217728 (128 MiB). */
+  memoryLimit?: number
+  /** Milliseconds of guest time per item, host functions included, waiting for a thread not. Default 30000. */
+  timeoutMs?: number
+  /** Bytes of all outputs of one item. Default 67108864 (64 MiB). */
+  maxOutputBytes?: number
+  /** WasmEdge cost units per item; about one per instruction. Default: not counted. */
+  fuel?: number
+  /** How to run. Default `auto`: interpret at once, compile in the background, move running sessions over. */
+  mode?: 'auto' | 'aot' | 'jit' | 'interpreter'
+  /** Guest instances: kept ready (0), at most (4096), milliseconds until an unused one goes (60000), sessions that may wait (1024). */
+  pool?: { min?: number; max?: number; idleTtlMs?: number; maxQueue?: number }
+  /** Sessions: at most (4096; the least recently used idle one makes room), milliseconds of disuse until one ends (600000). */
+  sessions?: { max?: number; ttlMs?: number }
+  /** The guest keeps nothing between items, so instances may serve any session and items of one stream run side by side. */
+  stateless?: boolean
+  /** Functions that the guest may call. */
+  hostFunctions?: Record<string, HostFunction>
+  /** What the guest gets of WASI. Default: nothing. */
+  wasi?: { env?: Record<string, string>; args?: string[]; preopens?: Record<string, string>; clock?: boolean; random?: boolean }
+}
+/** Figures of a node; docs/metrics.md has the table. */
+export interface NodeMetrics extends Record<string, any> {
+  items: number
+  outputs: number
+  inputBytes: number
+  outputBytes: number
+  errors: Record<string, number>
+  callsByMode: { aot: number; jit: number; interpreter: number }
+  execMs: { total: number; mean: number; max: number; p50: number; p99: number }
+  instancesLive: number
+  instancesCreated: number
+  instancesLost: number
+  instancesMoved: number
+  instancesIdleEvicted: number
+  sessionsOpen: number
+  sessionsOpened: number
+  sessionsClosed: Record<'closed' | 'stream-end' | 'least-recently-used' | 'expired' | 'cleanup', number>
+  queued: number
+  waiting: number
+  compileMs: number
+  mode: 'aot' | 'jit' | 'interpreter'
+}
+export interface WasmEdgeNode {
+  /**
+   * Processes one item and resolves to its outputs, without a stream around it. Calls in one session are done in order, and many may
+   * be in flight. Without `sessionId` the item has a session of its own; on a `stateless` node any guest serves it, and its packets
+   * carry the session id `stateless`.
+   */
+  call(item: Item, options?: Omit<ProcessOptions, 'signal'>): Promise<Packet[]>
+  [Symbol.asyncDispose](): Promise<void>
+}
+/** Options of {@link compileModule}. */
+export interface CompileOptions {
+  /** Compile for nodes with the option `fuel`. Default false. */
+  fuel?: boolean
+}
+/** What {@link compileModule} did. */
+export interface CompiledModule {
+  /** SHA-256 of the module in hexadecimal. */
+  sha256: string
+  /** Whether it was compiled already. */
+  cached: boolean
+  durationMs: number
+  artifactBytes: number
+}
+/** What {@link inspectModule} found. */
+export interface ModuleInfo {
+  sha256: string
+  bytes: number
+  functions: number
+  memory: { minBytes: number; maxBytes: number | null }
+  /** `grant` says what a node needs for it: `none`, an option's name, or null where nothing provides it. */
+  imports: { module: string; name: string; kind: string; signature: string | null; grant: string | null }[]
+  exports: { name: string; kind: string; signature: string | null }[]
+  /** Whether it exports a `process` function. */
+  abi: boolean
+}
+/** What {@link runtimeInfo} tells. */
+export interface RuntimeInfo {
+  version: string
+  engine: string
+  wasmedgeVersion: string
+  /** Whether compiled guest code may run on this system. */
+  nativeCode: boolean
+  /** Whether no other addon replaced our signal handlers; null before compiled code ran. */
+  signalHandlersIntact: boolean | null
+  cpuFeatures: string[]
+  /** Guests that run at once. */
+  parallelism: number
+  guestThreads: number
+  /** Folder of compiled modules; null when none can be used. */
+  cacheFolder: string | null
+  cache: { memoryHits: number; diskHits: number; compiled: number; failed: number }
+  platform: string
+  arch: string
+}
+/** Base of all errors of this package. */
+export declare class RemoteMediaError extends Error {
+  /** Stable, such as `ERR_WASM_TIMEOUT`. */
+  readonly code: string
+  /** Whether the same call may well succeed when tried again. */
+  readonly retryable: boolean
+  readonly nodeName?: string
+  readonly sessionId?: string
+  readonly cause?: unknown
+}
+/** A node or its guest failed. */
+export declare class NodeError extends RemoteMediaError {
+  /** How the guest trapped, with `ERR_WASM_TRAP`. */
+  readonly trap?:
+    | 'out-of-bounds'
+    | 'divide-by-zero'
+    | 'integer-overflow'
+    | 'invalid-conversion'
+    | 'unreachable'
+    | 'table-out-of-bounds'
+    | 'indirect-call'
+    | 'stack-overflow'
+    | 'bad-pointer'
+    | 'exit'
+    | 'other'
+  /** Whether the session's guest, and with it the session's state, was lost. */
+  readonly stateLost?: true
+}
+/** A pipeline failed. */
+export declare class PipelineError extends RemoteMediaError {}
+/** The remote side failed or cannot be reached. */
+export declare class RemoteExecutionError extends RemoteMediaError {
+  readonly grpcCode?: number
+  readonly grpcStatus?: string
+  readonly details?: unknown
+  readonly remoteTraceback?: string
+}
+/** A payload cannot be converted. */
+export declare class SerializationError extends RemoteMediaError {}
+/** An option or argument is wrong. */
+export declare class ConfigurationError extends RemoteMediaError {
+  /** Dotted path of the option, such as `pool.max`. */
+  readonly path: string
+}
+
+/**
+ * Which binding artifact the generated loader actually loaded: `'native'` for
+ * a native addon, otherwise the `platformArchABI` of the WASI flavor. Every
+ * flavor napi-rs can build is listed, because `NAPI_RS_NATIVE_LIBRARY_PATH`
+ * can point the loader at a WASI artifact this package does not build itself.
+ */
+export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
+
+/** A stream of one session on one node. Internal: `process` returns an async iterator over it. */
+export declare class NativeStream {
+  /** The stream's session. */
+  get sessionId(): string
+  /** Gives an item to the guest; its outputs answer the slot `ticket`. */
+  submit(ticket: number, item: unknown): void
+  /** Lets the guest put out what it holds, as the answer to the slot `ticket`. */
+  flush(ticket: number): void
+  /** Stops what runs and what waits. */
+  cancel(): void
+  /** Ends the stream, and with it a session of its own. */
+  end(): void
+}
+
+/**
+ * A WebAssembly module as a media node: runs in WasmEdge inside this process, on threads of its own.
+ *
+ * Every session has its own guest instance and memory. Errors are `NodeError`s with a stable `code`; wrong options throw a
+ * `ConfigurationError` whose `path` names the option.
+ */
+export declare class WasmEdgeNode {
+  /**
+   * Makes a node; the module is read at `initialize`.
+   *
+   * @param module Path, file URL or bytes of a WebAssembly module.
+   * @param options See `WasmEdgeNodeOptions`.
+   * @throws `ConfigurationError` (`ERR_CONFIG`) with the `path` of a wrong or unknown option.
+   */
+  constructor(module: string | URL | Uint8Array, options?: WasmEdgeNodeOptions)
+  /** Name in errors, metrics and logs. */
+  get name(): string
+  /**
+   * Reads and checks the module and makes it ready to run. Idempotent; `process` and `call` do it if nobody did.
+   *
+   * @throws `NodeError` `ERR_MODULE_NOT_FOUND`, `ERR_MODULE_INVALID`, `ERR_ABI`, `ERR_IMPORT_DENIED`, `ERR_WASM_MEMORY`, `ERR_CLOSED`.
+   */
+  initialize(): Promise<void>
+  /**
+   * Processes a stream of items. Nothing is read from the source before the first `next()`; up to eight items are read ahead.
+   *
+   * Breaking out of the loop, an abort and an error stop the work and close the source. Without `sessionId` the stream is a
+   * session of its own and ends with it; otherwise the session's state is kept, and the end of the stream flushes it.
+   */
+  process(source: Source, options?: ProcessOptions): PacketIterator
+  /** Ends a session after the items that are queued in it; resolves when its guest is gone, at once when there is none. */
+  closeSession(sessionId: string): Promise<void>
+  /** The node's figures; the table of names and units is in docs/metrics.md. */
+  metrics(): NodeMetrics
+  /**
+   * Stops all work and releases every guest; resolves when the last is gone. Idempotent. Work that was queued or running ends with
+   * `ERR_CLOSED`, and so does everything asked later.
+   */
+  cleanup(): Promise<void>
+}
+
+/**
+ * Compiles a module into the cache, so that nodes start with compiled code at once.
+ *
+ * @throws `NodeError` `ERR_MODULE_NOT_FOUND`, `ERR_MODULE_INVALID`.
+ */
+export declare function compileModule(module: string | URL | Uint8Array, options?: CompileOptions): Promise<CompiledModule>
+
+/**
+ * Tells what a module imports, exports and needs, without running it.
+ *
+ * @throws `NodeError` `ERR_MODULE_NOT_FOUND`, `ERR_MODULE_INVALID`.
+ */
+export declare function inspectModule(module: string | URL | Uint8Array): Promise<ModuleInfo>
+
+/** Versions, abilities and state of the engine in this process. */
+export declare function runtimeInfo(): RuntimeInfo

@@ -1,0 +1,16 @@
+// The same objects as the CommonJS entry: one addon, one set of classes.
+import api from './index.js'
+
+export const {
+  WasmEdgeNode,
+  compileModule,
+  inspectModule,
+  runtimeInfo,
+  RemoteMediaError,
+  NodeError,
+  PipelineError,
+  RemoteExecutionError,
+  SerializationError,
+  ConfigurationError,
+} = api
+export default api

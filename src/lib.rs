@@ -1,0 +1,19 @@
+//! `@remotemedia/wasmedge`: live media in Node.js, partly at the edge in WebAssembly, partly in the cloud.
+//!
+//! The floors, lowest first; each imports only from those below it, and `tests/floors.rs` holds them to it.
+
+/// One error type and its table to JavaScript.
+pub mod error;
+
+/// Packets: the one currency.
+pub mod data;
+
+/// Counters and log lines.
+pub mod observe;
+
+/// Runs WebAssembly.
+pub mod engine;
+
+/// What Node sees.
+#[cfg(feature = "node")]
+mod binding;

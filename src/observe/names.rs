@@ -1,0 +1,24 @@
+//! Every metric's name, unit and meaning, in one table. A test compares it with what a node reports and with the docs.
+
+/// Name in a snapshot, unit, meaning.
+pub const NAMES: &[(&str, &str, &str)] = &[
+    ("items", "count", "items given to the guest"),
+    ("outputs", "count", "packets that the guest put out"),
+    ("inputBytes", "bytes", "payload bytes given to the guest"),
+    ("outputBytes", "bytes", "payload bytes that the guest put out"),
+    ("errors", "count by code", "items that ended in an error"),
+    ("callsByMode", "count by mode", "items by the run mode that served them"),
+    ("execMs", "milliseconds", "time in the guest: total, mean, max and the percentiles p50 and p99 (upper bounds of their buckets)"),
+    ("instancesLive", "count", "guest instances that exist now"),
+    ("instancesCreated", "count", "guest instances made so far"),
+    ("instancesLost", "count", "guest instances thrown away after a trap or a limit"),
+    ("instancesMoved", "count", "running guests that went from the interpreter to compiled code"),
+    ("instancesIdleEvicted", "count", "unused instances that outlived pool.idleTtlMs"),
+    ("sessionsOpen", "count", "sessions that exist now"),
+    ("sessionsOpened", "count", "sessions opened so far"),
+    ("sessionsClosed", "count by reason", "sessions that ended: closed, stream-end, least-recently-used, expired, cleanup"),
+    ("queued", "count", "items accepted and not yet begun"),
+    ("waiting", "count", "sessions that wait for an instance now"),
+    ("compileMs", "milliseconds", "time that compiling the module took; 0 when it was found in the cache"),
+    ("mode", "name", "run mode that new instances get now"),
+];
