@@ -18,8 +18,9 @@ export default defineConfig({
     fileParallelism: false,
     // The package is tested as Node loads it, not as a bundler rewrites it.
     server: { deps: { external: [/\/js\/[^/]+\.m?js$/] } },
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // A guard against what never ends, not a measure: compiling a module takes seconds, and many times that on a busy machine.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     teardownTimeout: 10_000,
   },
 })

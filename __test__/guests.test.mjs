@@ -31,7 +31,7 @@ test('this file tests every module that is shipped', () => {
   ).toEqual(TESTED)
 })
 
-test.each(TESTED)('%s compiles', { timeout: 120_000 }, async (name) => {
+test.each(TESTED)('%s compiles', { timeout: 600_000 }, async (name) => {
   const { imports } = await api.inspectModule(guest(name))
   expect((await api.compileModule(guest(name))).artifactBytes).toBeGreaterThan(0)
   const made = node(guest(name), {

@@ -39,11 +39,14 @@ describe.each(MODES)('time per item (%s)', (mode) => {
   })
 
   test('it is time per item, not of the stream', async () => {
-    const made = node(guest('vad'), { mode, timeoutMs: 5000 })
-    const samples = new Float32Array(160)
-    const packets = await collect(made.process(Array(50).fill({ samples, sampleRate: 16_000 })))
-    expect(packets).toEqual([])
-    expect(made.metrics()).toMatchObject({ items: 50, errors: {} })
+    // Each item waits 150 ms for the application: together longer than the 2 s that one may take.
+    const double = (data) => new Promise((resolve) => setTimeout(resolve, 150, data))
+    const made = node(fixture('call_host'), { mode, timeoutMs: 2000, hostFunctions: { double } })
+    await made.initialize()
+    const packets = await collect(made.process(Array(15).fill(Uint8Array.of(1))))
+    expect(packets).toHaveLength(15)
+    expect(made.metrics()).toMatchObject({ items: 15, errors: {} })
+    expect(made.metrics().execMs.total).toBeGreaterThan(2000)
   })
 
   test('a call that meets its deadline is not touched', async () => {
