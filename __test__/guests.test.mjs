@@ -20,6 +20,8 @@ const pieces = (samples, sampleRate, size = 777, channels = 1) =>
   }))
 const joined = (packets) => Float32Array.from(packets.flatMap((packet) => [...packet.data.samples]))
 
+/** Only a HybridWasmNode grants what these import; what they do is tested with it, and in tests/engine_remote. */
+const NEED_REMOTE = ['hybrid-vad']
 const TESTED = ['bytesum', 'denoise', 'echo', 'features', 'gain', 'gain-as', 'gain-c', 'resample', 'thumbnail', 'tokenize', 'vad']
 
 test('this file tests every module that is shipped', () => {
@@ -28,7 +30,14 @@ test('this file tests every module that is shipped', () => {
       .filter((file) => file.endsWith('.wasm'))
       .map((file) => path.basename(file, '.wasm'))
       .sort(),
-  ).toEqual(TESTED)
+  ).toEqual([...TESTED, ...NEED_REMOTE].sort())
+})
+
+test.each(NEED_REMOTE)('%s compiles, and says that it needs a remote', { timeout: 120_000 }, async (name) => {
+  const { imports } = await api.inspectModule(guest(name))
+  expect(imports.filter((one) => one.module === 'env').map((one) => one.grant)).toEqual(['a remote (HybridWasmNode)'])
+  expect((await api.compileModule(guest(name))).artifactBytes).toBeGreaterThan(0)
+  expectError(await rejection(node(guest(name)).initialize()), 'ERR_IMPORT_DENIED')
 })
 
 test.each(TESTED)('%s compiles', { timeout: 600_000 }, async (name) => {

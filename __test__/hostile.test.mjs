@@ -50,6 +50,7 @@ const EXPECTED = {
   recurse: trap('stack-overflow'),
   recurse_grow: trap('stack-overflow'),
   recurse_host: trap('stack-overflow'),
+  remote: atLoad('ERR_IMPORT_DENIED', 'env.call_remote_service'),
   spin: timeout,
   spin_copy: timeout,
   spin_grow: timeout,

@@ -202,6 +202,20 @@ impl Error {
         self
     }
 
+    /// The same failure in the words of somebody whom it hit, who is put first; this error becomes the cause. Where it shows is left open.
+    #[must_use]
+    pub fn retold(self, words: Option<&str>) -> Self {
+        let mut outer = self.clone();
+        match words {
+            None => {}
+            // They tell it in full already.
+            Some(words) if words.contains(self.message()) => words.clone_into(&mut outer.0.message),
+            Some(words) => outer.0.message = format!("{words}: {}", self.message()),
+        }
+        (outer.0.node, outer.0.session) = (None, None);
+        outer.because(self)
+    }
+
     /// Says in which node it happened; the first to say so wins.
     #[must_use]
     pub fn in_node(mut self, node: &str) -> Self {

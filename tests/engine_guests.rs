@@ -89,6 +89,7 @@ fn cases() -> Vec<(&'static str, Expected)> {
         ("recurse", Traps(Trap::StackOverflow)),
         ("recurse_grow", Traps(Trap::StackOverflow)),
         ("recurse_host", Traps(Trap::StackOverflow)),
+        ("remote", Load(Code::ImportDenied, "env.call_remote_service")),
         ("spin", Fails(Code::WasmTimeout, "time")),
         ("spin_copy", Fails(Code::WasmTimeout, "time")),
         ("spin_grow", Fails(Code::WasmTimeout, "time")),

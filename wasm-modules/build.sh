@@ -69,7 +69,8 @@ for manifest in modules/*/Cargo.toml; do
   env RUSTC="$RUSTC" RUSTFLAGS="$flags" ${linker:+CARGO_TARGET_WASM32_WASIP1_LINKER="$linker"} \
     cargo rustc --quiet --locked --release --target wasm32-wasip1 --target-dir target/guest \
     --package "$name" --lib --crate-type cdylib
-  cp "target/guest/wasm32-wasip1/release/$name.wasm" "dist/$name.wasm"
+  # Cargo names the file of a library without dashes.
+  cp "target/guest/wasm32-wasip1/release/$(echo "$name" | tr - _).wasm" "dist/$name.wasm"
   chmod 644 "dist/$name.wasm"
 done
 

@@ -45,7 +45,12 @@ function sourcesOf(name) {
     return ['tool/Cargo.toml', 'tool/src/', ...(existsSync(join(root, wat)) ? [wat] : [])]
   }
   if (existsSync(join(root, `modules/${name}/Cargo.toml`))) {
-    return [...RUST, `modules/${name}/Cargo.toml`, `modules/${name}/src/`]
+    // A module may use another one's library.
+    const others = read(`modules/${name}/Cargo.toml`)
+      .toString()
+      .matchAll(/\bpath = "\.\.\/([\w-]+)"/g)
+    const modules = [name, ...Array.from(others, ([, other]) => other)]
+    return [...RUST, ...modules.flatMap((module) => [`modules/${module}/Cargo.toml`, `modules/${module}/src/`])]
   }
   return ['build.sh', `modules/${name}/`]
 }

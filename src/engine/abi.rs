@@ -4,6 +4,9 @@
 //! (or pages that the host grew for itself) are kept for the instance's life and checked at each use, and every status and length of the
 //! contract (`wasm-modules/README.md`) is taken for a claim. It does not run code under limits: [`Instance::call`] does.
 
+use std::sync::Arc;
+
+use super::bridge::Bridge;
 use super::instance::{Instance, Limits};
 use super::sys::{Function, PAGE_BYTES};
 use crate::data::{Kind, Packet, SessionId};
@@ -39,9 +42,10 @@ enum Asked {
 }
 
 impl Instance {
-    /// Tells the guest for which session it works. A refusal is the guest's own error.
-    pub fn begin_session(&mut self, session: &SessionId, limits: Limits<'_>) -> Result<()> {
+    /// Tells the guest for which session it works, which reaches remote services over the `bridge`. A refusal is the guest's own error.
+    pub fn begin_session(&mut self, session: &SessionId, bridge: Option<&Arc<Bridge>>, limits: Limits<'_>) -> Result<()> {
         self.set_session(session);
+        self.state().set_bridge(bridge);
         let Some(initialize) = self.initialize_function() else { return Ok(()) };
         self.refuel();
         self.state().begin_item(&Packet::binary(Vec::new()));
@@ -175,8 +179,8 @@ impl Instance {
     fn refusal(&mut self, function: &str, status: i32, said: Option<String>) -> Error {
         let said = said.filter(|text| !text.is_empty());
         if let Some(cause) = self.state().take_host_failure() {
-            let text = said.map_or_else(|| cause.message().to_owned(), |said| format!("{said}: {}", cause.message()));
-            return Error::new(Code::HostFunction, text).because(cause);
+            // What the guest was let down by is what the application has to deal with: its code, with the guest's words.
+            return cause.retold(said.as_deref());
         }
         Error::new(Code::Guest, said.unwrap_or_else(|| format!("the guest's {function} failed with status {status}")))
     }

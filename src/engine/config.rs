@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bridge::RemoteServices;
 use super::host::HostFunctions;
 use super::host::wasi::WasiGrants;
 use crate::data::{Kind, Value};
@@ -104,6 +105,8 @@ pub struct NodeOptions {
     pub stateless: bool,
     /// Functions of the application.
     pub host_functions: Option<Arc<dyn HostFunctions>>,
+    /// Remote services that guests may use.
+    pub remote: Option<Arc<dyn RemoteServices>>,
     /// What the guest gets of WASI.
     pub wasi: WasiGrants,
 }
@@ -144,6 +147,8 @@ pub struct NodeConfig {
     pub stateless: bool,
     /// See [`NodeOptions::host_functions`].
     pub host_functions: Option<Arc<dyn HostFunctions>>,
+    /// See [`NodeOptions::remote`].
+    pub remote: Option<Arc<dyn RemoteServices>>,
     /// See [`NodeOptions::wasi`].
     pub wasi: WasiGrants,
 }
@@ -183,6 +188,10 @@ impl NodeConfig {
             let (path, problem) = problems.into_iter().next().unwrap_or_default();
             return Err(Error::config(path, problem));
         }
+        if options.stateless && options.remote.is_some() {
+            // Nobody's sessions never end, so nothing would say when their remote sessions and streams may go.
+            return Err(Error::config("stateless", "cannot be used with a remote, which keeps something for each session"));
+        }
         let pool_max = whole("pool.max", options.pool_max, DEFAULT_INSTANCES, 1.0, MAX_INSTANCES)?;
         let pool_min = whole("pool.min", options.pool_min, 0.0, 0.0, MAX_INSTANCES)?;
         if pool_min > pool_max {
@@ -208,6 +217,7 @@ impl NodeConfig {
             sessions_ttl: millis("sessions.ttlMs", options.sessions_ttl_ms, 600_000.0)?,
             stateless: options.stateless,
             host_functions: options.host_functions,
+            remote: options.remote,
             wasi: options.wasi,
         })
     }

@@ -3,7 +3,7 @@
 //! Problem: a guest may be interpreted, compiled ahead of time or compiled just now, and each call of it may end in a result, a refusal, a
 //! trap, a limit or silence. Answer: [`Instance`] is made from [`Compiled`] code in one way for all modes, makes every call under a
 //! deadline and names each ending as one typed error. After an error that [`Instance::is_dead`] confirms, the guest's memory can no longer
-//! be trusted and the instance is thrown away. How bytes travel is `abi.rs`; who owns an instance and when is `session.rs` and `pool.rs`.
+//! be trusted and the instance is thrown away. How bytes travel is `abi.rs`; who owns an instance and when is `session/` and `pool.rs`.
 
 #![allow(clippy::unnecessary_cast, reason = "C enumerations are signed on some systems and unsigned on others")]
 

@@ -14,6 +14,7 @@
 //! ```
 
 mod abi;
+mod bridge;
 mod cache;
 mod compile;
 mod config;
@@ -35,6 +36,7 @@ mod session;
 mod sys;
 mod worker;
 
+pub use bridge::{Answers, Patience, RemoteCall, RemoteFailure, RemoteServices};
 pub use cache::CacheCounts;
 pub use compile::{Launcher, child_main, set_launcher};
 pub use config::{DEFAULT_MEMORY_BYTES, ExportNames, Mode, NodeConfig, NodeOptions, RunMode, timeout};

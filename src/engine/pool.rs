@@ -2,7 +2,7 @@
 //!
 //! Problem: an instance costs address space and microseconds, untrusted load must not make any number of them, and none may reach a second
 //! session with the first one's memory in it. Answer: a pool with a minimum kept ready, a maximum, and a bounded line of sessions that wait.
-//! Instances leave the pool for good: what comes back is only the place that they took. It does not run guests' items; `session.rs` does.
+//! Instances leave the pool for good: what comes back is only the place that they took. It does not run guests' items; `session/` does.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -9,6 +9,8 @@ import { crc32, deflateSync } from 'node:zlib'
 import { Guest, GuestError, floats, json, text } from './host.mjs'
 
 const tone = (hz, rate, ms) => Float32Array.from({ length: (rate * ms) / 1000 }, (_, i) => Math.sin((2 * Math.PI * hz * i) / rate) / 2)
+const encode = (value) => new TextEncoder().encode(value)
+const decode = (bytes) => new TextDecoder().decode(bytes)
 const close = (a, b, limit = 1e-6) => assert.ok(Math.abs(a - b) <= limit, `${a} is not ${b}`)
 const concat = (outputs) => Float32Array.from(outputs.flatMap((output) => [...floats(output)]))
 
@@ -61,6 +63,40 @@ test('vad scores every 16 ms at any rate, and silence holds no events', () => {
   const guest = new Guest('vad')
   assert.deepEqual([...guest.audio(new Float32Array(48000), 48000), ...guest.flush()], [])
   assert.throws(() => new Guest('vad', { config: { threshold: 2 } }), { message: /^config\.threshold/ })
+})
+
+test('hybrid-vad asks about what it is unsure of, and works alone when nobody answers', () => {
+  const seen = []
+  const service = (data, format) => {
+    seen.push({ bytes: data.length, format })
+    const rows = Array.from({ length: data.length / 2048 }, (_, i) => ({ startMs: i * 32, endMs: i * 32 + 32, score: 0.75 }))
+    return encode(JSON.stringify(rows))
+  }
+  const config = { output: 'scores', low: 0, high: 1 }
+  const run = (services) => {
+    const guest = new Guest('hybrid-vad', { config, services })
+    const audio = tone(200, 48000, 960)
+    const outputs = []
+    for (let at = 0; at < audio.length; at += 4800) outputs.push(...guest.audio(audio.slice(at, at + 4800), 48000))
+    return { guest, outputs: [...outputs, ...guest.flush()].map(json) }
+  }
+  const { outputs } = run({ vad: service })
+  const usage = outputs.pop()
+  assert.equal(outputs.length, 60)
+  assert.deepEqual(Object.keys(outputs[0]), ['startMs', 'endMs', 'score', 'edgeScore', 'source'])
+  assert.ok(outputs.every(({ score, source }) => score === 0.75 && source === 'cloud'))
+  assert.ok(seen.every(({ format }) => format.kind === 'audio' && format.sampleRate === 16000 && format.channels === 1))
+  const cloudBytes = seen.reduce((sum, { bytes }) => sum + bytes, 0)
+  assert.deepEqual(usage, { type: 'usage', audioBytes: 960 * 64, cloudBytes, calls: seen.length, failures: 0 })
+
+  const alone = run({ vad: () => -5 })
+  assert.deepEqual(alone.outputs.pop().failures, seen.length)
+  assert.ok(alone.outputs.every(({ score, edgeScore, source }) => score === edgeScore && source === 'edge-fallback'))
+  assert.deepEqual(
+    alone.guest.logs.map(([level]) => level),
+    Array(seen.length).fill(3),
+  )
+  assert.throws(() => run({}), { message: /there is no vad/ })
 })
 
 test('vad finds the speech of SPEECH_WAV', { skip: !process.env.SPEECH_WAV }, () => {
@@ -134,6 +170,19 @@ test('fixtures keep to what their comments say', () => {
   assert.deepEqual([...outputs('call_host', { hostFunctions: { double } })[0].bytes], [1, 2, 3, 1, 2, 3])
   const large = new Guest('fixtures/call_host', { hostFunctions: { double } }).process(new Uint8Array(100))
   assert.equal(large[0].bytes.length, 200)
+  const services = { double, down: () => -5 }
+  const ask = (op, name, data = '') => Buffer.concat([Buffer.from(op), Buffer.of(name.length), Buffer.from(name + data)])
+  const remote = new Guest('fixtures/remote', { services, sessionId: 'alice' })
+  assert.equal(text(remote.process(ask('c', 'double', 'ab'))[0]), 'abab')
+  assert.equal(remote.process(ask('c', 'double', 'a'.repeat(100)))[0].bytes.length, 200)
+  assert.equal(text(remote.process(ask('i', 'alice'))[0]), 'remote-of-alice')
+  assert.deepEqual([...remote.process(ask('I', 'bob'))[0].bytes.slice(0, 4)], [254, 255, 255, 255])
+  assert.equal(text(remote.process(ask('C', 'down'))[0]).slice(4), 'down said no')
+  remote.process(ask('s', 'log', 'line'))
+  assert.deepEqual(
+    remote.streamed.map(([name, data]) => [name, decode(data)]),
+    [['log', 'line']],
+  )
   const counter = new Guest('fixtures/leaky_state')
   assert.deepEqual(
     [1, 2].map(() => counter.process(new Uint8Array(0))[0].bytes[0]),

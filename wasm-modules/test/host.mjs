@@ -13,8 +13,9 @@ export class GuestError extends Error {}
 
 /** One instance of a guest: one session. */
 export class Guest {
-  constructor(name, { config = {}, hostFunctions = {}, sessionId = 'test', random = false } = {}) {
-    Object.assign(this, { config, hostFunctions, random, emitted: [], logs: [], failed: '', meta: {}, kept: null, lastError: '' })
+  constructor(name, { config = {}, hostFunctions = {}, services = {}, sessionId = 'test', random = false } = {}) {
+    Object.assign(this, { config, hostFunctions, services, sessionId, random })
+    Object.assign(this, { emitted: [], logs: [], failed: '', meta: {}, kept: null, lastError: '', format: null, streamed: [] })
     this.resultCapacity = 64
     const module = new WebAssembly.Module(readFileSync(new URL(`../dist/${name}.wasm`, import.meta.url)))
     this.exports = new WebAssembly.Instance(module, this.#imports(module)).exports
@@ -119,14 +120,20 @@ export class Guest {
     return 0
   }
 
-  #callHost(name, data, out, lenPtr) {
+  #refuse(status, text) {
+    this.lastError = text
+    return status
+  }
+
+  /** Asks one of the `functions`, unless an answer is kept for a second call. */
+  #ask(functions, name, data, out, lenPtr) {
     if (this.kept === null) {
-      const answer = this.hostFunctions[name]
-      if (!answer) {
-        this.lastError = `no host function ${name}`
-        return -3
-      }
-      this.kept = answer(data)
+      const answer = functions[name]
+      if (!answer) return this.#refuse(-3, `there is no ${name}`)
+      const given = answer(data, this.format)
+      this.format = null
+      if (typeof given === 'number') return this.#refuse(given, `${name} said no`)
+      this.kept = given
     }
     const status = this.#fill(this.kept, out, lenPtr)
     if (status === 0) this.kept = null
@@ -150,14 +157,30 @@ export class Guest {
       last_error: (out, len) => this.#fill(encode(this.lastError), out, len),
       now_ms: () => BigInt(Math.round(performance.now())),
       call_host: (name, nameLen, data, len, out, outLen) =>
-        this.#callHost(text(name, nameLen), this.#bytes(data, len).slice(), out, outLen),
+        this.#ask(this.hostFunctions, text(name, nameLen), this.#bytes(data, len).slice(), out, outLen),
+      remote_format: (kind, ptr, len) => {
+        this.format = { kind: KINDS[kind], ...(len > 0 ? JSON.parse(text(ptr, len)) : {}) }
+        return 0
+      },
+    }
+    const env = {
+      call_remote_service: (name, nameLen, data, len, out, outLen) =>
+        this.#ask(this.services, text(name, nameLen), this.#bytes(data, len).slice(), out, outLen),
+      stream_to_remote: (name, nameLen, data, len) => {
+        this.streamed.push([text(name, nameLen), this.#bytes(data, len).slice()])
+        return 0
+      },
+      get_remote_session: (id, idLen, out, outLen) =>
+        idLen > 0 && text(id, idLen) !== this.sessionId
+          ? this.#refuse(-2, 'not this session')
+          : this.#fill(encode(`remote-of-${this.sessionId}`), out, outLen),
     }
     const wasi = {}
     for (const { module: from, name } of WebAssembly.Module.imports(module)) {
       if (from === 'wasi_snapshot_preview1') wasi[name] = () => ENOSYS
     }
     if (this.random) wasi.random_get = (ptr, len) => (this.#bytes(ptr, len).fill(1), 0)
-    return { rm, wasi_snapshot_preview1: wasi }
+    return { rm, env, wasi_snapshot_preview1: wasi }
   }
 }
 

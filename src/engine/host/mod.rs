@@ -2,9 +2,11 @@
 //!
 //! Problem: imports are the only way out of the sandbox, so each must be granted, checked and accounted for. Answer: every import is a row
 //! of a table ([`Import`]) with its signature and its grant; a guest gets only rows that its node was granted, and all rows share one
-//! [`HostState`] per instance. `link.rs` is the door to WasmEdge, `rm.rs` the project's own imports, `wasi/` WASI preview 1.
-//! It does not run guests: that is `instance.rs`.
+//! [`HostState`] per instance. `link.rs` is the door to WasmEdge, `rm.rs` the project's own imports, `env.rs` those that lead to remote
+//! services, `wasi/` WASI preview 1. It does not run guests: that is `instance.rs`.
 
+mod env;
+mod fill;
 pub mod link;
 mod rm;
 pub mod wasi;
@@ -14,11 +16,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::data::{Bytes, FORMAT_KEYS, Format, Kind, Map, Packet, SessionId, Value};
+use crate::engine::bridge::Bridge;
 use crate::engine::config::NodeConfig;
 use crate::engine::fault;
 use crate::engine::module::{Declared, Extern, Signature};
 use crate::engine::sys::Memory;
-use crate::error::{Code, Error, Result, Trap};
+use crate::error::{Code, Error, Result};
 use wasmparser::ValType;
 
 /// Functions of the application that a guest may call through `rm.call_host`.
@@ -98,17 +101,13 @@ fn resolve_one(import: &Extern, config: &NodeConfig) -> Result<Import> {
     let Some(wanted) = &import.signature else {
         return Err(denied("and only functions can be given to a module"));
     };
-    let found = match import.module.as_str() {
-        "rm" => rm::IMPORTS.iter().find(|row| row.name == import.name).copied(),
-        WASI => wasi_imports::find(&import.name),
-        "env" => return Err(denied("which needs a remote: use a HybridWasmNode")),
-        _ => None,
-    };
-    let Some(found) = found else {
+    let Some(found) = find(import) else {
         return Err(denied("which nothing provides"));
     };
-    if found.name == "call_host" && found.module == "rm" && config.host_functions.is_none() {
-        return Err(denied("which needs the option hostFunctions"));
+    match grant_of(import) {
+        Some(HOST_FUNCTIONS) if config.host_functions.is_none() => return Err(denied("which needs the option hostFunctions")),
+        Some(REMOTE) if config.remote.is_none() => return Err(denied("which needs a remote: use a HybridWasmNode")),
+        _ => {}
     }
     let offered = Signature { params: found.params.to_vec(), results: found.result.into_iter().collect() };
     if offered != *wanted {
@@ -118,73 +117,89 @@ fn resolve_one(import: &Extern, config: &NodeConfig) -> Result<Import> {
     Ok(found)
 }
 
+fn find(import: &Extern) -> Option<Import> {
+    match import.module.as_str() {
+        WASI => wasi_imports::find(&import.name),
+        module => rm::IMPORTS.iter().chain(env::IMPORTS).find(|row| row.module == module && row.name == import.name).copied(),
+    }
+}
+
+/// Grants that a node may lack altogether.
+const HOST_FUNCTIONS: &str = "hostFunctions";
+const REMOTE: &str = "a remote (HybridWasmNode)";
+
 /// What a node must be granted for an import to work; `None` when nothing provides it.
 pub fn grant_of(import: &Extern) -> Option<&'static str> {
-    match (import.module.as_str(), import.name.as_str()) {
-        ("rm", "call_host") => Some("hostFunctions"),
-        ("rm", name) => rm::IMPORTS.iter().any(|row| row.name == name).then_some("none"),
-        ("env", "call_remote_service" | "stream_to_remote" | "get_remote_session") => Some("a remote (HybridWasmNode)"),
-        (WASI, "clock_time_get" | "clock_res_get") => Some("wasi.clock"),
-        (WASI, "random_get") => Some("wasi.random"),
-        (WASI, "path_open") => Some("wasi.preopens"),
-        (WASI, name) => wasi_imports::find(name).map(|_| "none"),
-        _ => None,
-    }
+    let found = find(import)?;
+    Some(match (found.module, found.name) {
+        ("rm", "call_host") => HOST_FUNCTIONS,
+        ("env", _) | ("rm", "remote_format") => REMOTE,
+        (WASI, "clock_time_get" | "clock_res_get") => "wasi.clock",
+        (WASI, "random_get") => "wasi.random",
+        (WASI, "path_open") => "wasi.preopens",
+        _ => "none",
+    })
 }
 
-/// What an import that fills a buffer answered, kept when the buffer was too small.
-struct Kept {
-    import: &'static str,
-    name: Vec<u8>,
-    data: Vec<u8>,
-    answer: Vec<u8>,
-}
-
-/// A call of an import that fills a buffer.
-struct Asked<'a> {
-    import: &'static str,
-    name: &'a [u8],
-    data: &'a [u8],
-    out: u32,
-    out_len: u32,
-}
-
-impl Asked<'_> {
-    /// A call that takes nothing but the buffer: its address and that of its length are the arguments.
-    fn plain(import: &'static str, args: &[u64]) -> Self {
-        Self { import, name: &[], data: &[], out: rm::arg(args, 0), out_len: rm::arg(args, 1) }
-    }
+/// Statuses of imports, from the ABI; a gRPC status code is `-(100 + code)`.
+mod status {
+    pub const FAILED: i32 = -1;
+    pub const NOT_ALLOWED: i32 = -2;
+    pub const UNKNOWN_NAME: i32 = -3;
+    pub const DEADLINE: i32 = -4;
+    pub const UNAVAILABLE: i32 = -5;
 }
 
 /// The input that the guest is working on, as far as imports may tell about it.
 #[derive(Clone)]
 pub struct InputHeader {
     format: Format,
+    /// Bytes of its payload.
+    len: usize,
     sequence: u64,
     timestamp_ms: Option<f64>,
     metadata: Option<Arc<Map<String, Value>>>,
+}
+
+impl InputHeader {
+    /// The input's metadata with the guest's `own` entries over it.
+    fn carry(&self, own: Option<Map<String, Value>>) -> Option<Arc<Map<String, Value>>> {
+        match (own.filter(|own| !own.is_empty()), &self.metadata) {
+            (Some(own), Some(carried)) => {
+                let mut merged = (**carried).clone();
+                merged.extend(own);
+                Some(Arc::new(merged))
+            }
+            (Some(own), None) => Some(Arc::new(own)),
+            (None, carried) => carried.clone(),
+        }
+    }
 }
 
 /// The state behind one instance's imports.
 pub struct HostState {
     config: Arc<NodeConfig>,
     session: SessionId,
+    /// The session's way to remote services, if the node has a remote and the instance has a session.
+    bridge: Option<Arc<Bridge>>,
     input: InputHeader,
+    /// What the guest said about the data of its next remote call.
+    said: Option<env::Said>,
     outputs: Vec<Packet>,
     output_bytes: usize,
     fail_text: Option<String>,
     last_error: String,
-    kept: Vec<Kept>,
+    kept: Vec<fill::Kept>,
     wasi: wasi::Wasi,
     log_line: Vec<u8>,
     /// Why an import ended the call.
     stopped: Option<Error>,
-    /// The last failure of an application's function during this item.
+    /// The last failure of an application's function or a remote service during this item.
     host_failure: Option<Error>,
 }
 
 /// An output costs its bytes and this much: a flood of empty outputs must end, too.
-const OUTPUT_OVERHEAD_BYTES: usize = 64;
+pub const OUTPUT_OVERHEAD_BYTES: usize = 64;
 /// Bytes of a guest's message (`rm.fail`, a log line) that are kept.
 pub const MAX_TEXT_BYTES: u32 = 16 << 10;
 
@@ -196,7 +211,9 @@ impl HostState {
         Ok(Self {
             config,
             session: SessionId::new("pool")?,
-            input: InputHeader { format: Format::Plain(Kind::Binary), sequence: 0, timestamp_ms: None, metadata: None },
+            bridge: None,
+            input: InputHeader { format: Format::Plain(Kind::Binary), len: 0, sequence: 0, timestamp_ms: None, metadata: None },
+            said: None,
             outputs: Vec::new(),
             output_bytes: 0,
             fail_text: None,
@@ -213,6 +230,7 @@ impl HostState {
     pub fn adopt(&mut self, other: &mut Self) {
         std::mem::swap(&mut self.wasi, &mut other.wasi);
         self.session = other.session.clone();
+        self.bridge = other.bridge.take();
     }
 
     /// The session that the instance works for.
@@ -238,14 +256,21 @@ impl HostState {
         self.session = session.clone();
     }
 
+    /// Says how the session reaches remote services.
+    pub fn set_bridge(&mut self, bridge: Option<&Arc<Bridge>>) {
+        self.bridge = bridge.cloned();
+    }
+
     /// Gets ready for one input; a flush has the number of inputs and no format of its own.
     pub fn begin_item(&mut self, packet: &Packet) {
         self.input = InputHeader {
             format: packet.format.clone(),
+            len: packet.bytes.len(),
             sequence: packet.sequence,
             timestamp_ms: packet.timestamp_ms,
             metadata: packet.metadata.clone(),
         };
+        self.said = None;
         self.outputs.clear();
         self.output_bytes = 0;
         self.fail_text = None;
@@ -277,7 +302,7 @@ impl HostState {
         self.stopped.take()
     }
 
-    /// The last failure of an application's function during this item.
+    /// The last failure of an application's function or a remote service during this item.
     pub fn take_host_failure(&mut self) -> Option<Error> {
         self.host_failure.take()
     }
@@ -306,15 +331,7 @@ impl HostState {
             }
             meta
         });
-        let metadata = match (own, &self.input.metadata) {
-            (Some(own), Some(carried)) if !own.is_empty() => {
-                let mut merged = (**carried).clone();
-                merged.extend(own);
-                Some(Arc::new(merged))
-            }
-            (Some(own), None) if !own.is_empty() => Some(Arc::new(own)),
-            (_, carried) => carried.clone(),
-        };
+        let metadata = self.input.carry(own);
         self.outputs.push(Packet {
             bytes: Bytes::from(bytes),
             format,
@@ -323,28 +340,6 @@ impl HostState {
             metadata,
         });
         Ok(())
-    }
-
-    /// The answer of a former call with a buffer that was too small, if this is its second call: of the same import and name, with the
-    /// same data or, as the answer is there already, with none.
-    fn take_kept(&mut self, import: &'static str, name: &[u8], data: &[u8]) -> Option<Vec<u8>> {
-        let position = self.kept.iter().position(|kept| kept.import == import && kept.name == name)?;
-        let kept = self.kept.swap_remove(position);
-        (data.is_empty() || data == kept.data).then_some(kept.answer)
-    }
-
-    /// Hands `answer` to the guest by the two-call rule: 0 when it fits; 1 with the size needed when it does not, and the answer is kept.
-    fn fill(&mut self, asked: &Asked<'_>, memory: Memory, answer: Vec<u8>) -> Result<u64, Stop> {
-        let capacity = read_u32(memory, asked.out_len)?;
-        #[expect(clippy::cast_possible_truncation, reason = "answers are bounded by maxOutputBytes, below 4 GB")]
-        let needed = answer.len() as u32;
-        write(memory, asked.out_len, &needed.to_le_bytes())?;
-        if needed <= capacity {
-            write(memory, asked.out, &answer)?;
-            return Ok(0);
-        }
-        self.kept.push(Kept { import: asked.import, name: asked.name.to_vec(), data: asked.data.to_vec(), answer });
-        Ok(1)
     }
 
     /// A negative status with its text for `rm.last_error`.
@@ -368,22 +363,4 @@ fn one_line(text: &str) -> String {
 /// An `i32` result as raw bits.
 fn status_bits(status: i32) -> u64 {
     u64::from(status.cast_unsigned())
-}
-
-fn bad_pointer(what: &str, at: u32, len: u32) -> Stop {
-    Error::trap(Trap::BadPointer, format!("the guest gave {what} outside its memory: {len} bytes at {at}"))
-}
-
-fn read(memory: Memory, at: u32, len: u32) -> Result<Vec<u8>, Stop> {
-    memory.slice(at, len).map(<[u8]>::to_vec).ok_or_else(|| bad_pointer("a range", at, len))
-}
-
-fn read_u32(memory: Memory, at: u32) -> Result<u32, Stop> {
-    let bytes = memory.slice(at, 4).ok_or_else(|| bad_pointer("a pointer", at, 4))?;
-    bytes.try_into().map(u32::from_le_bytes).map_err(|_| bad_pointer("a pointer", at, 4))
-}
-
-fn write(memory: Memory, at: u32, data: &[u8]) -> Result<(), Stop> {
-    #[expect(clippy::cast_possible_truncation, reason = "only for the message")]
-    if memory.write(at, data) { Ok(()) } else { Err(bad_pointer("a buffer", at, data.len() as u32)) }
 }

@@ -1,7 +1,7 @@
 //! The `rm` imports of the guest ABI.
 //!
 //! Each function checks what the guest passes, does one thing and answers with the ABI's status numbers; the ABI's page is
-//! `wasm-modules/README.md`. It grants nothing: `mod.rs` decides which rows a guest gets.
+//! `wasm-modules/README.md`. `remote_format` is in `env.rs`. It grants nothing: `mod.rs` decides which rows a guest gets.
 
 use std::sync::LazyLock;
 use std::time::Instant;
@@ -9,7 +9,8 @@ use std::time::Instant;
 use wasmparser::ValType;
 use wasmparser::ValType::{I32, I64};
 
-use super::{Asked, Body, HostCall, HostFailure, HostState, Import, MAX_TEXT_BYTES, Stop, bad_pointer, out_of_time, read};
+use super::fill::{Asked, bad_pointer, read, read_text};
+use super::{Body, HostCall, HostFailure, HostState, Import, MAX_TEXT_BYTES, Stop, out_of_time, status};
 use crate::data::{Kind, Map, Value};
 use crate::engine::sys::Memory;
 use crate::engine::worker;
@@ -30,13 +31,6 @@ pub const IMPORTS: &[Import] = &[
     row("last_error", &[I32; 2], Some(I32), last_error),
     row("now_ms", &[], Some(I64), now_ms),
 ];
-
-/// Statuses of imports, from the ABI.
-mod status {
-    pub const FAILED: i32 = -1;
-    pub const UNKNOWN_NAME: i32 = -3;
-    pub const DEADLINE: i32 = -4;
-}
 
 /// The argument at `index` as an unsigned 32-bit value.
 pub(super) fn arg(args: &[u64], index: usize) -> u32 {
@@ -119,7 +113,7 @@ fn fail(state: &mut HostState, memory: Memory, args: &[u64]) -> Result<u64, Stop
 
 fn call_host(state: &mut HostState, memory: Memory, args: &[u64]) -> Result<u64, Stop> {
     let [name_at, name_len, at, len, out, out_len] = [0, 1, 2, 3, 4, 5].map(|index| arg(args, index));
-    let name = read(memory, name_at, name_len.min(MAX_TEXT_BYTES))?;
+    let name = read_text(memory, name_at, name_len)?;
     let data = read(memory, at, len)?;
     let asked = Asked { import: "call_host", name: &name, data: &data, out, out_len };
     if let Some(answer) = state.take_kept(asked.import, &name, &data) {

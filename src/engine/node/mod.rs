@@ -2,7 +2,7 @@
 //!
 //! Problem: a node is made before its module is read, may be asked by many at once while it loads, changes its run mode while it works, and
 //! must end cleanly at any of these moments. Answer: [`WasmNode`] is a small state machine (new, loading, ready or failed, closed) around
-//! the pool and the sessions. Callers give callbacks and never wait. It does not run items: `session.rs` does.
+//! the pool and the sessions. Callers give callbacks and never wait. It does not run items: `session/` does.
 
 mod load;
 mod stream;

@@ -1,4 +1,5 @@
-//! Two errors: [`Error`], which a node returns to its host, and [`CallError`], which a host call returns to a node.
+//! Two errors: [`Error`], which a node returns to its host, and [`CallError`], which a host call returns to a node. What a remote
+//! service's call returns is [`crate::remote::RemoteError`].
 
 use alloc::{
     format,
@@ -49,10 +50,10 @@ impl From<String> for Error {
     }
 }
 
-/// A host import said no.
+/// An import said no.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallError {
-    /// The negative status: see the constants of this type; `-(100 + code)` is a gRPC status code.
+    /// The negative status: see the constants of this type.
     pub code: i32,
     /// What `rm.last_error` had to say, may be empty.
     pub text: String,
@@ -61,19 +62,10 @@ pub struct CallError {
 impl CallError {
     /// The call was made and failed.
     pub const FAILED: i32 = -1;
-    /// The node was not granted this call.
-    pub const NOT_ALLOWED: i32 = -2;
-    /// No function or service has this name.
+    /// No function has this name.
     pub const UNKNOWN: i32 = -3;
     /// The deadline passed, or the work was cancelled.
     pub const DEADLINE: i32 = -4;
-    /// No connection, or the circuit breaker is open.
-    pub const UNAVAILABLE: i32 = -5;
-
-    /// The gRPC status code, if the remote answered with one.
-    pub fn grpc_code(&self) -> Option<i32> {
-        (self.code <= -100).then(|| -self.code - 100)
-    }
 }
 
 impl fmt::Display for CallError {
@@ -91,17 +83,5 @@ impl core::error::Error for CallError {}
 impl From<CallError> for Error {
     fn from(error: CallError) -> Self {
         Self::new(error.to_string())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn grpc_codes_start_below_minus_one_hundred() {
-        let error = |code| CallError { code, text: String::new() };
-        assert_eq!(error(-114).grpc_code(), Some(14));
-        assert_eq!(error(-5).grpc_code(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Calls into the host: log, clock, application functions, remote services.
+//! Calls into the host: log, clock, application functions. Remote services are in [`crate::remote`].
 
 use crate::{CallError, Level, sys};
 use alloc::{string::String, vec, vec::Vec};
@@ -41,30 +41,6 @@ pub fn call_host(name: &str, data: &[u8]) -> Result<Vec<u8>, CallError> {
     // SAFETY: both inputs are slices that outlive the call, the output is `fetch`'s buffer.
     fetch(|out, len| unsafe { sys::call_host(name.as_ptr(), name.len(), data.as_ptr(), data.len(), out, len) })
         .map_err(call_error)
-}
-
-/// Calls the remote service `name` and returns its answer. Needs a HybridWasmNode, and `name` on its whitelist.
-pub fn call_remote(name: &str, data: &[u8]) -> Result<Vec<u8>, CallError> {
-    // SAFETY: as in `call_host`.
-    fetch(|out, len| unsafe {
-        sys::call_remote_service(name.as_ptr(), name.len(), data.as_ptr(), data.len(), out, len)
-    })
-    .map_err(call_error)
-}
-
-/// Sends `data` to the remote service `name` without waiting for an answer. Needs a HybridWasmNode.
-pub fn stream_to_remote(name: &str, data: &[u8]) -> Result<(), CallError> {
-    // SAFETY: both inputs are slices that outlive the call.
-    match unsafe { sys::stream_to_remote(name.as_ptr(), name.len(), data.as_ptr(), data.len()) } {
-        code if code < 0 => Err(call_error(code)),
-        _ => Ok(()),
-    }
-}
-
-/// What the remote side knows about the session `id`, as the host gives it. Needs a HybridWasmNode.
-pub fn remote_session(id: &str) -> Result<Vec<u8>, CallError> {
-    // SAFETY: as in `call_host`.
-    fetch(|out, len| unsafe { sys::get_remote_session(id.as_ptr(), id.len(), out, len) }).map_err(call_error)
 }
 
 /// Monotonic milliseconds; the origin is the host's business, only differences mean something.

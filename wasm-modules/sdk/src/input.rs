@@ -180,6 +180,12 @@ fn whole(value: f64, max: u32) -> Option<u32> {
     (f64::from(int) == value && (1..=max).contains(&int)).then_some(int)
 }
 
+/// Deserializes JSON that came from somewhere else than the input, such as a service's answer; `what` names it in the error.
+pub fn from_json<T: DeserializeOwned>(text: &[u8], what: &str) -> Result<T, Error> {
+    let json = json::parse(text).ok_or_else(|| Error::new(format!("{what} is not JSON")))?;
+    typed(&json, what)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

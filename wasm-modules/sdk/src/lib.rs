@@ -42,6 +42,7 @@ pub mod host;
 mod input;
 mod json;
 mod output;
+pub mod remote;
 #[doc(hidden)]
 pub mod rt;
 #[cfg(target_arch = "wasm32")]
@@ -53,8 +54,8 @@ pub mod testing;
 
 pub use config::Config;
 pub use error::{CallError, Error};
-pub use host::{call_host, call_remote, last_error, log, now_ms};
-pub use input::{Audio, Input, Meta};
+pub use host::{call_host, last_error, log, now_ms};
+pub use input::{Audio, Input, Meta, from_json};
 pub use output::Output;
 pub use serde;
 

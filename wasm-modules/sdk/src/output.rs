@@ -108,7 +108,7 @@ fn to_json(value: &impl Serialize) -> Result<Vec<u8>, Error> {
 }
 
 /// Samples as the bytes of an audio payload.
-fn f32_bytes(samples: &[f32]) -> &[u8] {
+pub(crate) fn f32_bytes(samples: &[f32]) -> &[u8] {
     // SAFETY: f32 has no padding, u8 no alignment, and the length is that of the same slice in bytes.
     unsafe { core::slice::from_raw_parts(samples.as_ptr().cast(), size_of_val(samples)) }
 }

@@ -12,6 +12,7 @@ mod imports {
         pub fn fail(text: *const u8, len: usize);
         pub fn last_error(out: *mut u8, len: *mut u32) -> i32;
         pub fn now_ms() -> i64;
+        pub fn remote_format(kind: i32, meta: *const u8, meta_len: usize) -> i32;
         pub fn call_host(
             name: *const u8,
             name_len: usize,

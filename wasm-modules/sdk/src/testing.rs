@@ -1,7 +1,7 @@
 //! A host for tests: serves the imports from thread-local state, so that a node runs under plain `cargo test`.
 //!
-//! It answers as the ABI says, the two-call buffer protocol included. It does not check pointers or limits, and it
-//! has no remote: `env` calls fail as unavailable.
+//! It answers as the ABI says, the two-call buffer protocol included. It does not check pointers or limits. Its remote has
+//! the services that [`on_remote`] names, and no network.
 
 use crate::{Error, Kind, Node, rt::Runtime};
 use std::{boxed::Box, cell::RefCell, collections::BTreeMap, string::String, vec, vec::Vec};
@@ -30,6 +30,18 @@ impl Emitted {
     }
 }
 
+/// What a node asked of a remote service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Asked {
+    /// As given.
+    pub data: Vec<u8>,
+    /// The kind that `rm.remote_format` stated for it, if any.
+    pub kind: Option<i32>,
+    /// The metadata stated with the kind; empty for none.
+    pub meta: String,
+}
+
+type RemoteFn = Box<dyn FnMut(&Asked) -> Result<Vec<u8>, (i32, String)>>;
 type HostFn = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, (i32, String)>>;
 
 #[derive(Default)]
@@ -42,6 +54,11 @@ struct State {
     last_error: String,
     kept: Option<Vec<u8>>,
     functions: BTreeMap<String, HostFn>,
+    services: BTreeMap<String, RemoteFn>,
+    described: Option<(i32, String)>,
+    kept_remote: Option<Vec<u8>>,
+    remote_calls: usize,
+    streamed: Vec<(String, Asked)>,
 }
 
 std::thread_local! {
@@ -70,6 +87,21 @@ pub fn set_meta(json: &str) {
 /// Registers a host function for `rm.call_host`; an error is a status code and its text.
 pub fn on_call(name: &str, f: impl FnMut(&[u8]) -> Result<Vec<u8>, (i32, String)> + 'static) {
     with(|s| s.functions.insert(name.into(), Box::new(f)));
+}
+
+/// Registers a remote service; an error is a status code and its text. What is streamed to it needs no answer.
+pub fn on_remote(name: &str, f: impl FnMut(&Asked) -> Result<Vec<u8>, (i32, String)> + 'static) {
+    with(|s| s.services.insert(name.into(), Box::new(f)));
+}
+
+/// How often remote services were called since the last time this was asked.
+pub fn take_remote_calls() -> usize {
+    with(|s| std::mem::take(&mut s.remote_calls))
+}
+
+/// What was streamed to remote services since the last call, with their names.
+pub fn take_streamed() -> Vec<(String, Asked)> {
+    with(|s| std::mem::take(&mut s.streamed))
 }
 
 /// What was emitted since the last call.
@@ -169,7 +201,7 @@ fn failure() -> Error {
 
 /// The imports, in the signatures of `sys`.
 pub(crate) mod imports {
-    use super::{Emitted, State, with};
+    use super::{Asked, Emitted, State, with};
     use std::{slice::from_raw_parts, string::String, string::ToString};
 
     unsafe fn text(ptr: *const u8, len: usize) -> String {
@@ -264,19 +296,72 @@ pub(crate) mod imports {
         })
     }
 
-    fn no_remote() -> i32 {
-        with(|s| refuse(s, -5, "the test host has no remote".into()))
+    fn no_service(state: &mut State, name: &str) -> i32 {
+        refuse(state, -3, "no remote service ".to_string() + name)
     }
 
-    pub unsafe fn call_remote_service(_: *const u8, _: usize, _: *const u8, _: usize, _: *mut u8, _: *mut u32) -> i32 {
-        no_remote()
+    fn asked(state: &mut State, data: &[u8]) -> Asked {
+        let (kind, meta) = state.described.take().map_or((None, String::new()), |(kind, meta)| (Some(kind), meta));
+        Asked { data: data.to_vec(), kind, meta }
     }
 
-    pub unsafe fn stream_to_remote(_: *const u8, _: usize, _: *const u8, _: usize) -> i32 {
-        no_remote()
+    pub unsafe fn remote_format(kind: i32, meta: *const u8, meta_len: usize) -> i32 {
+        // SAFETY: the SDK passes the parts of a slice.
+        let meta = unsafe { text(meta, meta_len) };
+        with(|s| s.described = Some((kind, meta)));
+        0
     }
 
-    pub unsafe fn get_remote_session(_: *const u8, _: usize, _: *mut u8, _: *mut u32) -> i32 {
-        no_remote()
+    pub unsafe fn call_remote_service(
+        name: *const u8,
+        name_len: usize,
+        data: *const u8,
+        len: usize,
+        result: *mut u8,
+        result_len: *mut u32,
+    ) -> i32 {
+        // SAFETY: the SDK passes the parts of slices.
+        let (name, data) = unsafe { (text(name, name_len), from_raw_parts(data, len)) };
+        with(|s| {
+            let kept = s.kept_remote.take();
+            let answer = match kept {
+                Some(kept) => Ok(kept),
+                None => {
+                    let asked = asked(s, data);
+                    let Some(service) = s.services.get_mut(&name) else { return no_service(s, &name) };
+                    s.remote_calls += 1;
+                    service(&asked)
+                }
+            };
+            match answer {
+                // SAFETY: the SDK passes a buffer of `*result_len` bytes.
+                Ok(answer) => match unsafe { fill(&answer, result, result_len) } {
+                    0 => 0,
+                    status => {
+                        s.kept_remote = Some(answer);
+                        status
+                    }
+                },
+                Err((code, text)) => refuse(s, code, text),
+            }
+        })
+    }
+
+    pub unsafe fn stream_to_remote(name: *const u8, name_len: usize, data: *const u8, len: usize) -> i32 {
+        // SAFETY: the SDK passes the parts of slices.
+        let (name, data) = unsafe { (text(name, name_len), from_raw_parts(data, len)) };
+        with(|s| {
+            if !s.services.contains_key(&name) {
+                return no_service(s, &name);
+            }
+            let asked = asked(s, data);
+            s.streamed.push((name, asked));
+            0
+        })
+    }
+
+    pub unsafe fn get_remote_session(_id: *const u8, _id_len: usize, out: *mut u8, len: *mut u32) -> i32 {
+        // SAFETY: the SDK passes a buffer of `*len` bytes.
+        unsafe { fill(b"remote-test", out, len) }
     }
 }

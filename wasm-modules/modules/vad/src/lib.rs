@@ -2,7 +2,8 @@
 //!
 //! Answer: the `earshot` model (16 kHz, one score per 16 ms frame) behind [`Detector`], which takes chunks of any
 //! size; [`Segmenter`], which turns scores into the start and end of speech; and the node, which takes any sample
-//! rate and channel count. The first two are a plain library: they know nothing of WebAssembly.
+//! rate and channel count. The first two are a plain library: they know nothing of WebAssembly. What a node around
+//! them needs, [`Intake`] and [`EventLine`], is shared with `hybrid-vad`, which leaves the feature `module` out.
 //!
 //! It does not tell speakers apart, and music with singing counts as speech.
 
@@ -12,15 +13,21 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod intake;
 mod node;
+mod report;
 mod segment;
 
+pub use intake::{Format, Intake};
 pub use node::Vad;
+pub use report::{EventLine, Report, rounded};
 pub use segment::{Event, Segmenter, Tuning};
 
 use remotemedia_dsp::Framer;
 
+#[cfg(feature = "module")]
 remotemedia_guest::no_std_runtime!();
+#[cfg(feature = "module")]
 remotemedia_guest::export_node!(Vad);
 
 /// Hz that the model wants.

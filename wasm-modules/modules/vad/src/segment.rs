@@ -26,6 +26,21 @@ impl Default for Tuning {
     }
 }
 
+impl Tuning {
+    /// The same if it makes sense, else which field of a node's config does not, and what it must be.
+    pub fn checked(self) -> Result<Self, (&'static str, &'static str)> {
+        if !(self.threshold > 0.0 && self.threshold < 1.0) {
+            return Err(("threshold", "must be above 0 and below 1"));
+        }
+        let times =
+            [("minSpeechMs", self.min_speech_ms), ("minSilenceMs", self.min_silence_ms), ("padMs", self.pad_ms)];
+        match times.into_iter().find(|(_, value)| *value > 10_000) {
+            Some((field, _)) => Err((field, "must be 10000 or less")),
+            None => Ok(self),
+        }
+    }
+}
+
 /// Something happened.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event {
