@@ -27,8 +27,9 @@ help: ## list the targets
 setup: node_modules/.installed ## get WasmEdge, libclang and the npm packages, unless they are here
 	@scripts/setup.sh
 
+# ONNX Runtime's install script would fetch what only NVIDIA's cards need, from elsewhere.
 node_modules/.installed: package-lock.json
-	npm ci --no-audit --no-fund --loglevel=error
+	ONNXRUNTIME_NODE_INSTALL=skip npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .PHONY: build
@@ -45,6 +46,11 @@ target/built: $(ADDON)
 .PHONY: guests
 guests: setup ## compile the WebAssembly modules anew (needs more: see wasm-modules/README.md)
 	@sh wasm-modules/build.sh
+
+.PHONY: proto
+proto: setup ## generate the protocols' Rust code from proto/
+	@cd src/remote/pb && touch remotemedia.execution.rs remotemedia.v1.rs descriptors.bin
+	@$(ENV) RM_WRITE_PROTO=1 cargo test --quiet $(CORE) --test proto
 
 # --- Checks ------------------------------------------------------------------------------------------------------------------
 
@@ -84,6 +90,7 @@ dts: setup ## check that the generated files are the ones in git
 
 .PHONY: test
 test: build ## run every test: guests, Rust, JavaScript
+	@scripts/setup.sh --tests
 	node wasm-modules/check-dist.mjs
 	@$(ENV) scripts/cargo-test.sh $(GUESTS)
 	@$(ENV) scripts/cargo-test.sh $(CORE)

@@ -2,6 +2,7 @@
 # Finds WasmEdge 0.17.1 and libclang, or gets them, and writes where WasmEdge is to target/wasmedge.env.
 #
 #   scripts/setup.sh              all of it; a second run only looks whether what it wrote still holds
+#   scripts/setup.sh --tests      what the tests need beside: Python
 #   scripts/setup.sh --packages   only the Debian packages, as root, for a machine whose builds run as someone else
 #
 # WasmEdge comes from the first of: WASMEDGE_INCLUDE_DIR with WASMEDGE_LIB_DIR, WASMEDGE_DIR, /usr/local, ~/.wasmedge, the
@@ -72,6 +73,20 @@ get_libclang() {
   local how="install libclang (clang's library; on macOS: xcode-select --install), or set LIBCLANG_PATH to its folder"
   ! is_debian || how="as root: scripts/setup.sh --packages"
   die "libclang is missing; bindgen reads WasmEdge's header with it" "$how"
+}
+
+# --- Python, for the tests ------------------------------------------------------------------------------------------------
+# The remote side is tested against real pickle, numpy and grpcio; the tests fetch those themselves, into a virtual environment.
+has_python() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
+
+get_python() {
+  has_python && return 0
+  if as_debian_root; then
+    say "installing python3-venv, for the tests against Python"
+    apt_update
+    apt_install python3 python3-venv
+  fi
+  has_python || die "python3 with its venv module is missing: the tests against Python need it (Debian: apt-get install python3-venv)"
 }
 
 # --- Debian packages ------------------------------------------------------------------------------------------------------
@@ -315,10 +330,12 @@ case ${1:-} in
     prove
     write_env
     ;;
+  --tests) get_python ;;
   --packages)
     as_debian_root || die "--packages is for root on Debian"
+    get_python
     get_libclang
     use_system || install_debian_package
     ;;
-  *) die "usage: scripts/setup.sh [--packages]" ;;
+  *) die "usage: scripts/setup.sh [--tests | --packages]" ;;
 esac

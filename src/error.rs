@@ -170,13 +170,39 @@ struct Inner {
     node: Option<String>,
     session: Option<String>,
     state_lost: bool,
+    remote: Option<Box<RemoteDetails>>,
     source: Option<std::sync::Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What a remote side said about a failure, beyond the sentence for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemoteDetails {
+    /// The gRPC status code, 1 to 16, when the failure came as one; `grpcCode` in JavaScript.
+    pub grpc_code: Option<i32>,
+    /// Its name, such as `UNAVAILABLE`; `grpcStatus` in JavaScript.
+    pub grpc_status: Option<&'static str>,
+    /// The remote's own category, such as `VALIDATION`.
+    pub category: Option<String>,
+    /// The remote's whole text, where the message is a short form of it.
+    pub details: Option<String>,
+    /// The remote's traceback; `remoteTraceback` in JavaScript.
+    pub traceback: Option<String>,
 }
 
 impl Error {
     /// An error of this code with a sentence for people.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { code, message: message.into(), path: None, trap: None, node: None, session: None, state_lost: false, source: None }))
+        Self(Box::new(Inner {
+            code,
+            message: message.into(),
+            path: None,
+            trap: None,
+            node: None,
+            session: None,
+            state_lost: false,
+            remote: None,
+            source: None,
+        }))
     }
 
     /// A wrong option: `path` is its dotted path in the caller's own object, such as `pool.max`.
@@ -199,6 +225,13 @@ impl Error {
     #[must_use]
     pub fn because(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.0.source = Some(std::sync::Arc::new(source));
+        self
+    }
+
+    /// Keeps what the remote side said.
+    #[must_use]
+    pub fn with_remote(mut self, details: RemoteDetails) -> Self {
+        self.0.remote = Some(Box::new(details));
         self
     }
 
@@ -274,6 +307,10 @@ impl Error {
     /// Session it happened in.
     pub fn session(&self) -> Option<&str> {
         self.0.session.as_deref()
+    }
+    /// What the remote side said, for errors that came from one.
+    pub fn remote(&self) -> Option<&RemoteDetails> {
+        self.0.remote.as_deref()
     }
     /// Whether the session's guest state was lost with it.
     pub fn is_state_lost(&self) -> bool {

@@ -14,6 +14,12 @@ pub mod observe;
 /// Runs WebAssembly.
 pub mod engine;
 
+/// Speaks gRPC.
+pub mod remote;
+
+/// Where the engine and the remote side meet.
+pub mod pipeline;
+
 /// What Node sees.
 #[cfg(feature = "node")]
 mod binding;

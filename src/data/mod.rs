@@ -2,7 +2,7 @@
 //!
 //! Problem: an item passes from JavaScript through a guest, a network call and back, and must neither lose its description nor be
 //! converted at each step. Answer: [`Packet`] carries the bytes in the guest ABI's layout from end to end. It does not convert between
-//! JavaScript values and bytes (`binding/convert.rs`) nor between bytes and wire messages (`remote/codec.rs`).
+//! JavaScript values and bytes (`binding/convert.rs`) nor between bytes and wire messages (`remote/codec/`).
 
 mod id;
 mod kind;

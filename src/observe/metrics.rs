@@ -89,7 +89,8 @@ impl Timer {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "statistics")]
-    fn snapshot(&self) -> Value {
+    /// Total, mean, longest and percentiles, in milliseconds.
+    pub fn snapshot(&self) -> Value {
         let (count, total) = (self.count.get(), self.total_ns.get() as f64 / 1e6);
         let mean = if count == 0 { 0.0 } else { total / count as f64 };
         let longest = self.longest_ns.load(Ordering::Relaxed) as f64 / 1e6;

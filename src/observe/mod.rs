@@ -8,7 +8,7 @@ mod metrics;
 mod names;
 
 pub use metrics::{Counter, NodeMetrics, Timer};
-pub use names::NAMES;
+pub use names::{NAMES, REMOTE_NAMES};
 
 use std::sync::Once;
 

@@ -22,3 +22,20 @@ pub const NAMES: &[(&str, &str, &str)] = &[
     ("compileMs", "milliseconds", "time that compiling the module took; 0 when it was found in the cache"),
     ("mode", "name", "run mode that new instances get now"),
 ];
+
+/// The same for a remote client.
+pub const REMOTE_NAMES: &[(&str, &str, &str)] = &[
+    ("calls", "count", "calls that ended"),
+    ("errors", "count by code", "calls and streams that ended in an error"),
+    ("retries", "count", "attempts after a failed one"),
+    ("hedges", "count", "second attempts of calls that took long"),
+    ("streams", "count", "streams opened so far"),
+    ("streamsOpen", "count", "streams that are under way"),
+    ("itemsSent", "count", "items given to the remote"),
+    ("itemsReceived", "count", "packets that the remote answered with"),
+    ("bytesSent", "bytes", "payload bytes given to the remote"),
+    ("bytesReceived", "bytes", "payload bytes that the remote answered with"),
+    ("latencyMs", "milliseconds", "time of calls that went well, further attempts included: total, mean, max and the percentiles p50 and p99"),
+    ("api", "name", "protocol that the remote speaks, once that is known: v0 or v1"),
+    ("endpoints", "list", "endpoint, state (idle, connecting, ready, failing), calls in flight, ejected, healthy"),
+];

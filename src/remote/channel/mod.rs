@@ -1,0 +1,117 @@
+//! Calls over the network: endpoints, connections, deadlines, further attempts. Knows messages only as messages.
+//!
+//! From below: `watched.rs` and `connect.rs` make a connection, `endpoint.rs` shares it, `lane.rs` and `balance.rs` choose among several,
+//! `hop.rs` and `message.rs` fit one request to tonic, `call.rs` makes a call of attempts, `budget.rs` bounds them.
+
+mod balance;
+mod budget;
+mod call;
+mod connect;
+mod endpoint;
+mod health;
+mod hop;
+mod lane;
+mod message;
+mod metrics;
+mod scope;
+mod watched;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::{AsciiMetadataValue, MetadataMap};
+
+pub use call::{FREE, Settings, check_size, open};
+pub use connect::Conn;
+pub use endpoint::Endpoint;
+pub use health::CHECK;
+pub use lane::{Flight, Lane};
+pub use message::Garbled;
+pub use metrics::ClientMetrics;
+pub use scope::{Scope, aborted, closed};
+
+use super::config::{RemoteConfig, Token, bearer};
+use super::runtime;
+use crate::error::Result;
+use balance::Balancer;
+use budget::Budget;
+
+/// A method of the remote.
+pub struct Rpc {
+    /// Path on the wire.
+    pub path: &'static str,
+    /// Name for people.
+    pub name: &'static str,
+    /// Whether calling it twice does no harm.
+    pub safe: bool,
+}
+
+/// Further attempts as a share of the calls, as in Finagle; saved up for bursts of failures.
+const RETRY_SHARE: f64 = 0.2;
+const RETRIES_SAVED: u32 = 20;
+/// Saved up for bursts of slow answers.
+const HEDGES_SAVED: u32 = 10;
+
+/// What one client calls through.
+pub struct Channels {
+    pub config: RemoteConfig,
+    pub metrics: ClientMetrics,
+    pub settings: Settings,
+    balancer: Arc<Balancer>,
+    retries: Budget,
+    hedges: Budget,
+    closed: CancellationToken,
+}
+
+impl Channels {
+    /// For this configuration. Connects to nothing.
+    pub fn new(config: RemoteConfig) -> Result<Self> {
+        let _threads = runtime::handle()?.enter();
+        Ok(Self {
+            metrics: ClientMetrics::default(),
+            settings: Settings::from(&config),
+            balancer: Arc::new(Balancer::new(&config)),
+            retries: Budget::new(RETRY_SHARE, RETRIES_SAVED, RETRIES_SAVED),
+            hedges: Budget::new(config.hedge.map_or(0.0, |hedge| hedge.max_percent / 100.0), HEDGES_SAVED, 0),
+            closed: CancellationToken::new(),
+            config,
+        })
+    }
+
+    /// Ends what is under way; nothing new begins.
+    pub fn close(&self) {
+        self.closed.cancel();
+        self.balancer.clear();
+    }
+
+    /// Told when the client is closed.
+    pub fn closed(&self) -> &CancellationToken {
+        &self.closed
+    }
+
+    /// The endpoints as they are.
+    pub fn lanes(&self) -> Arc<[Arc<Lane>]> {
+        self.balancer.known()
+    }
+
+    /// A lane for a stream or an object: one that is in, if there is one.
+    pub async fn lane(&self, tried: &[Arc<Lane>]) -> Result<Arc<Lane>> {
+        let lanes = self.balancer.lanes().await?;
+        self.balancer.pick(&lanes, tried).ok_or_else(|| crate::error::Error::new(crate::error::Code::Unavailable, "there is no endpoint"))
+    }
+
+    /// The metadata of one call, with a fresh token.
+    pub async fn metadata(&self, scope: &Scope) -> Result<MetadataMap> {
+        let mut metadata = self.config.metadata.of_call(&scope.metadata, scope.traceparent.as_deref())?;
+        // Payloads of text and plain values have no place for it. A name that is no header text goes in payloads only.
+        if let Some(session) = scope.session.as_ref().and_then(|session| session.as_str().parse::<AsciiMetadataValue>().ok())
+            && !metadata.contains_key("x-session-id")
+        {
+            metadata.insert("x-session-id", session);
+        }
+        if let Some(Token::Fresh(source)) = &self.config.token {
+            metadata.insert("authorization", bearer(&source.token().await?)?);
+        }
+        Ok(metadata)
+    }
+}

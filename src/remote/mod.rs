@@ -1,0 +1,29 @@
+//! The remote side: speaks RemoteMedia's gRPC protocols. Knows nothing of WebAssembly, policy or Node.
+//!
+//! `config/` checks the options, `channel/` makes calls over connections that `runtime.rs` drives, `codec/` turns packets into payloads, `pb/`
+//! has the messages, `status.rs` makes errors of failures, and `client/` puts them together. `registry/` knows names for endpoints.
+//! `service/` is the other side: a server for RemoteMedia's clients.
+
+pub mod codec;
+pub mod pb;
+pub mod service;
+
+mod channel;
+mod client;
+mod config;
+mod registry;
+mod runtime;
+mod status;
+
+pub use channel::Scope;
+pub use client::{Client, CustomTask, MethodCall, MethodResult, NodeTarget, ObjectSource, Received, RemoteStream, Room};
+pub use codec::PayloadFormat;
+pub use config::{
+    Address, Api, Balance, Compression, HealthOptions, HedgeOptions, KeepaliveOptions, OutlierOptions, RemoteConfig, RemoteOptions, TlsOptions,
+    Token, TokenSource, WindowOptions,
+};
+pub use futures_util::future::BoxFuture;
+pub use registry::{RegistryOptions, ServiceRegistry};
+pub use runtime::{handle as runtime, spawn};
+pub use tokio::sync::oneshot;
+pub use tokio_util::sync::CancellationToken;
