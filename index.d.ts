@@ -147,6 +147,216 @@ export interface WasmEdgeNode {
   call(item: Item, options?: Omit<ProcessOptions, 'signal'>): Promise<Packet[]>
   [Symbol.asyncDispose](): Promise<void>
 }
+/** How to reach a RemoteMedia service. */
+export interface RemoteExecutorConfig {
+  /** Host name or address. One of `host`, `endpoints` and `service` must be given. */
+  host?: string
+  /** Default 50052, the port of protocol v0; 50051 where `api` is `v1`. */
+  port?: number
+  /** gRPC is all there is. */
+  protocol?: 'grpc'
+  /** Which protocol the service speaks. Default `auto`: found out at the first call. */
+  api?: 'v0' | 'v1' | 'auto'
+  /** Several endpoints that calls are spread over: `host:port`, URLs, or `dns:name:port` for every address of a name. */
+  endpoints?: string[]
+  /** Where `service` is looked up. */
+  registry?: ServiceRegistry
+  /** Name in the registry, in place of `host` and `endpoints`. */
+  service?: string
+  /** Default false, as RemoteMedia's own server has no TLS. */
+  sslEnabled?: boolean
+  /** PEM. `ca` replaces the system's certificates; `cert` and `key` are the client's own. */
+  tls?: { ca?: string | Uint8Array; cert?: string | Uint8Array; key?: string | Uint8Array; serverName?: string }
+  /** Sent with every call as `authorization: Bearer`; a function supplies a fresh one for each. */
+  authToken?: string | (() => string | Promise<string>)
+  /** Sent with every call. */
+  metadata?: Record<string, string>
+  /** Seconds per call, or of silence in a stream, as in RemoteMedia. Default 30. */
+  timeout?: number
+  /** Times that a call is tried again where that is safe: it was never sent, or only asks. Default 3. */
+  maxRetries?: number
+  /** Running a node twice does no harm: calls may be tried again after they were sent, and hedged. Default false. */
+  idempotent?: boolean
+  /** Bytes of one message in either direction. Default 67108864 (64 MiB). */
+  maxMessageSize?: number
+  /** Milliseconds to connect, TLS included. Default 5000. */
+  connectTimeoutMs?: number
+  /** Milliseconds of silence until an HTTP/2 ping (310000) and until an unanswered one ends the connection (20000). */
+  keepalive?: { intervalMs?: number; timeoutMs?: number; whileIdle?: boolean }
+  /** A second attempt when the first takes longer than this, for calls that may be repeated; at most this share of calls (2). */
+  hedge?: { delayMs: number; maxPercent?: number }
+  /** Of requests. Default `none`; compressed answers are always understood. */
+  compression?: 'none' | 'gzip' | 'zstd'
+  /** How calls are spread over endpoints. Default `round-robin`. */
+  balance?: 'round-robin' | 'least-requests'
+  /** Failures in a row (5; 0 never) that leave an endpoint alone for `ejectMs` (30000), longer each time up to `maxEjectMs` (300000). */
+  outlier?: { failures?: number; ejectMs?: number; maxEjectMs?: number }
+  /** Follow `grpc.health.v1` of the endpoints. Default: not. */
+  healthWatch?: { service?: string; intervalMs?: number }
+  /** HTTP/2 flow control, bytes under way: per stream (2097152) and per connection (5242880). */
+  windows?: { streamBytes?: number; connectionBytes?: number }
+  /** Streams of protocol v0 share the connection. Default false: RemoteMedia's own server ends everything of a connection with one. */
+  sharedStreams?: boolean
+  /** An answer such as `{ error, processed_by }` is an answer like any other. Default false: it is an error. */
+  keepErrorResults?: boolean
+}
+/** Code that a service makes an object of: a zip with `serialized_object.pkl`, and packages for pip. */
+export interface CodePackage {
+  codePackage: Uint8Array
+  dependencies?: string[]
+}
+/** Options of a method call: arguments by name. */
+export type MethodOptions = CallOptions & { kwargs?: Record<string, Json> }
+/** A node type that a service offers. */
+export interface RemoteNodeInfo {
+  nodeType: string
+  category: string
+  description: string
+  parameters: { name: string; type: string; description: string; required: boolean; defaultValue: string }[]
+}
+/** Figures of a client or a remote node; docs/metrics.md has the table. */
+export interface RemoteMetrics extends Record<string, any> {}
+/** What the handler of a service's node is told about a call. */
+export interface ServiceCallInfo {
+  nodeType: string
+  /** The parameters that the client gave. */
+  config: Record<string, Json>
+  /** The session that the client named. */
+  sessionId?: string
+  /** The request's metadata, names in lower case. */
+  metadata: Record<string, string>
+  traceparent?: string
+  /** Milliseconds that the client still waits, when the call began. */
+  timeoutMs?: number
+  /** Address of the client. */
+  peer?: string
+  /** Aborts when nobody waits for the call any more. */
+  signal: AbortSignal
+}
+type ServiceAnswer = Item | Item[] | null | undefined | Iterator<Item> | AsyncIterable<Item>
+/** What a service's function gets: a packet, or for a generator function the stream of them. */
+export type ServiceInput = Packet & AsyncIterable<Packet>
+/** A node of a {@link RemoteProcessingService}; what it puts out answers the client. */
+export type ServiceNode =
+  /** Called once for each item. A generator function is called once for each stream; one without parameters may make a node for each call. */
+  | ((
+      input: ServiceInput,
+      info: ServiceCallInfo,
+    ) => ServiceAnswer | Pick<MediaNode, 'process'> | Promise<ServiceAnswer | Pick<MediaNode, 'process'>>)
+  /** One node for all calls; each client's session is a session of the node. */
+  | Pick<MediaNode, 'process'>
+  /** A class that makes a node for each call, given the call's `config`. */
+  | (new (
+      config: Record<string, Json>,
+    ) => Pick<MediaNode, 'process'>)
+  | ServiceEntry
+/** A node of a service with what clients are told about it. */
+export interface ServiceEntry {
+  /** Once for each item; of a stream too, where there is no `stream`. */
+  execute?(packet: Packet, info: ServiceCallInfo): ServiceAnswer | Promise<ServiceAnswer>
+  /** Once for each stream; for single items too, where there is no `execute`. */
+  stream?(source: AsyncIterable<Packet>, info: ServiceCallInfo): AsyncIterable<Item>
+  /** Makes a node for each call. */
+  create?(info: ServiceCallInfo): Pick<MediaNode, 'process'> | Promise<Pick<MediaNode, 'process'>>
+  /** Clients filter by it. Default `base`. */
+  category?: string
+  description?: string
+  parameters?: { name: string; type?: string; description?: string; required?: boolean; default?: Json }[]
+}
+/** Options of a {@link RemoteProcessingService}. */
+export interface RemoteProcessingServiceOptions {
+  /** Default `127.0.0.1`: this machine only. */
+  host?: string
+  /** Default 50052; 0 takes a free one. */
+  port?: number
+  /** PEM. With `clientCa` only clients with a certificate of it are let in. */
+  tls?: { cert: string | Uint8Array; key: string | Uint8Array; clientCa?: string | Uint8Array }
+  /** Bearer tokens that let a client in, or a function that says whether one does. Default: everybody. */
+  authToken?: string | string[] | ((token: string) => boolean | Promise<boolean>)
+  limits?: { maxConcurrentCalls?: number; maxConnections?: number; maxStreams?: number; maxMessageSize?: number; maxBufferedBytes?: number }
+  /** Milliseconds of silence until an HTTP/2 ping, and until an unanswered one ends the connection. */
+  keepalive?: { intervalMs?: number; timeoutMs?: number }
+  /** Sessions that are kept, and milliseconds of disuse until one ends. */
+  sessions?: { max?: number; ttlMs?: number }
+}
+export interface RemoteProcessingService {
+  /** Offers a node under this name, also while listening. */
+  register(nodeType: string, node: ServiceNode): this
+  [Symbol.asyncDispose](): Promise<void>
+}
+export interface RemoteExecutionClient {
+  /** Asks a node type for one item. Protocol v0 makes a new node for each call. */
+  executeNode(nodeType: string, config: Record<string, Json> | undefined, input: Item, options?: CallOptions): Promise<Packet>
+  /** Runs a pipeline that the service keeps for one item. */
+  executePipeline(pipelineId: string, input: Item, options?: CallOptions): Promise<Packet>
+  /** Runs a pipeline that the manifest describes for one item (protocol v1). */
+  executeManifest(manifest: Record<string, Json>, input: Item, options?: CallOptions): Promise<Packet>
+  /** Runs code on the service. RemoteMedia's own server refuses it. */
+  executeCustomTask(task: CodePackage & { entryPoint: string }, input: Item, options?: CallOptions): Promise<Packet>
+  /**
+   * Calls a method of an object on the service, by its session, or makes the object of a code package first. `generatorId` is there when the
+   * result stands for a generator.
+   */
+  executeObjectMethod(
+    object: string | CodePackage,
+    method: string,
+    args?: Item[],
+    options?: MethodOptions,
+  ): Promise<{ result: Packet; sessionId: string; generatorId?: string }>
+  [Symbol.asyncDispose](): Promise<void>
+}
+export declare namespace RemoteExecutionClient {
+  /** Makes a client and connects it. */
+  function connect(config: RemoteExecutorConfig): Promise<RemoteExecutionClient>
+}
+export interface RemoteObjectNode {
+  /** Processes one item, without a stream around it. */
+  call(item: Item, options?: ProcessOptions): Promise<Packet[]>
+  [Symbol.asyncDispose](): Promise<void>
+}
+/** What a call on a remote service may be given. */
+export type CallOptions = ProcessOptions & {
+  /** How payloads travel. Default `auto`: text and JSON as `json`, all else as `pickle`. */
+  format?: PayloadFormat
+}
+/** How payloads travel to a service of protocol v0. */
+export type PayloadFormat = 'json' | 'pickle' | 'raw' | 'auto'
+/** Options of a {@link RemoteObjectNode}. */
+export interface RemoteObjectNodeOptions extends RemoteExecutorConfig {
+  /** Name in errors, metrics and logs. Default: the node type. */
+  name?: string
+  /** The node type on the service. */
+  nodeType: string
+  /** The node's parameters there. */
+  config?: Record<string, Json>
+  /** How payloads travel. Default `auto`. */
+  format?: PayloadFormat
+  /** One stream for all items, which keeps the node's state there, instead of a call for each. Default false. */
+  streaming?: boolean
+}
+/** A service that guests of a {@link HybridWasmNode} may call: a node type, or more about it. */
+export type RemoteServiceOptions =
+  | string
+  | {
+      nodeType: string
+      config?: Record<string, Json>
+      /** Where it is, as `host:port` or URL, if not where the node's `remote` is. */
+      endpoint?: string
+      format?: PayloadFormat
+      /** Milliseconds per call. The guest's own deadline counts as well. */
+      timeoutMs?: number
+    }
+/** Options of a {@link HybridWasmNode}. */
+export interface HybridWasmNodeOptions extends WasmEdgeNodeOptions {
+  /** How to reach the services. */
+  remote: RemoteExecutorConfig | RemoteExecutionClient
+  /** What the guest may call, by the name that it uses. Nothing else can be reached. */
+  services: Record<string, RemoteServiceOptions>
+}
+/** A {@link WasmEdgeNode} whose guest may call remote services. */
+export declare class HybridWasmNode extends WasmEdgeNode {
+  constructor(module: string | URL | Uint8Array, options: HybridWasmNodeOptions)
+}
 /** Options of {@link compileModule}. */
 export interface CompileOptions {
   /** Compile for nodes with the option `fuel`. Default false. */
@@ -245,6 +455,60 @@ export declare class ConfigurationError extends RemoteMediaError {
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** A stream of single calls, side by side, answered in the order of the items. Internal: `process` returns an async iterator over it. */
+export declare class NativeCalls {
+  /** The stream's session. */
+  get sessionId(): string
+  /** Gives an item to the service; its output answers the slot `ticket`. */
+  submit(ticket: number, item: unknown): void
+  /** Answers the slot `ticket` at once: calls hold nothing back. */
+  flush(ticket: number): void
+  /** Stops what runs. */
+  cancel(): void
+  /** Nothing to let go of. */
+  end(): void
+}
+
+/** A stream to a remote node. Internal: methods that stream return an async iterator over it. */
+export declare class NativeDuplex {
+  /** The stream's session. */
+  get sessionId(): string
+  /** Sends an item; false when the next one has to wait for `room`. */
+  send(item: unknown): boolean
+  /** Answers the slot `ticket` when there is room for another item. */
+  room(ticket: number): void
+  /** Answers the slot `ticket` with packets that have come; with none at the end. */
+  receive(ticket: number): void
+  /** Says that no more items come. */
+  finish(): void
+  /** Stops the stream in both directions. */
+  cancel(): void
+  /** Lets go of the stream. */
+  end(): void
+}
+
+/** One call of a service's node. Internal. */
+export declare class NativeServiceCall {
+  /** The session that the client named, or an empty text. */
+  get sessionId(): string
+  /** What the handler is told about the call. */
+  get info(): object
+  /** Whether nobody waits for the call any more. */
+  get stopped(): boolean
+  /** Has `then` called when the call is over, for whatever reason. */
+  onStop(then: () => void): void
+  /** Answers the slot `ticket` with items that have come; with none at the end. */
+  receive(ticket: number): void
+  /** Puts an item out; false when the next one has to wait for `room`. */
+  send(item: unknown): boolean
+  /** Answers the slot `ticket` when there is room for another item. */
+  room(ticket: number): void
+  /** The handler is done. */
+  finish(): void
+  /** The handler failed. */
+  fail(error: unknown): void
+}
+
 /** A stream of one session on one node. Internal: `process` returns an async iterator over it. */
 export declare class NativeStream {
   /** The stream's session. */
@@ -257,6 +521,149 @@ export declare class NativeStream {
   cancel(): void
   /** Ends the stream, and with it a session of its own. */
   end(): void
+}
+
+/**
+ * A client of a RemoteMedia service: runs its nodes, streams through them, and asks about it.
+ *
+ * Connections are shared by all clients of one endpoint. Errors are `RemoteExecutionError`s with a stable `code`.
+ */
+export declare class RemoteExecutionClient {
+  /**
+   * Makes a client that has not connected yet; `connect` is the usual way.
+   *
+   * @throws `ConfigurationError` (`ERR_CONFIG`) with the `path` of a wrong or unknown option.
+   */
+  constructor(config: RemoteExecutorConfig)
+  /**
+   * Connects and finds out which protocol the service speaks: `v0` or `v1`. Any call does it if nobody did.
+   *
+   * @throws `RemoteExecutionError` `ERR_UNAVAILABLE`, `ERR_DEADLINE`, `ERR_REMOTE`.
+   */
+  ready(): Promise<'v0' | 'v1'>
+  /**
+   * Streams items through a node type, which keeps its state for as long as the stream lasts and answers as it likes.
+   *
+   * `timeoutMs` is how long the service may stay silent after an item. `sequence` counts the answers.
+   */
+  streamNode(nodeType: string, config: Record<string, Json> | undefined, source: Source, options?: CallOptions): PacketIterator
+  /**
+   * Whether the service is serving, by `grpc.health.v1`. An empty name is the server as a whole.
+   *
+   * @throws `RemoteExecutionError` `ERR_UNAVAILABLE`, `ERR_DEADLINE`.
+   */
+  health(service?: string): Promise<boolean>
+  /** The client's figures; the table of names and units is in docs/metrics.md. */
+  metrics(): RemoteMetrics
+  /** Ends every call and stream with `ERR_CLOSED`; what is asked later fails likewise. Idempotent. */
+  close(): Promise<void>
+  /** Streams items through the `process` of an object on the service: one that `executeObjectMethod` made, by its session, or a new one. */
+  streamObject(object: string | CodePackage, source: Source, options?: CallOptions): PacketIterator
+  /** The values of a generator method of an object on the service, read `batchSize` (10) at a time and closed whatever happens. */
+  generator(sessionId: string, method: string, args?: Item[], options?: MethodOptions & { batchSize?: number }): PacketIterator
+  /** Lets the service drop an object, with everything that it holds. */
+  releaseObject(sessionId: string): Promise<void>
+  /** Keeps a pipeline on the service: `{ name, nodes: [{ nodeId, nodeType, config? }], connections?, config?, metadata?, dependencies? }`. */
+  registerPipeline(definition: Record<string, Json>): Promise<{ pipelineId: string; registeredTimestamp: number }>
+  /** Forgets a pipeline of the service. */
+  unregisterPipeline(pipelineId: string): Promise<void>
+  /** The pipelines that the service keeps. */
+  listPipelines(category?: string): Promise<Record<string, any>[]>
+  /** What the service knows about a pipeline. */
+  getPipelineInfo(pipelineId: string): Promise<Record<string, any>>
+  /** Streams items through a pipeline of the service. */
+  streamPipeline(pipelineId: string, source: Source, options?: CallOptions): PacketIterator
+  /** Streams items through a pipeline that the manifest describes (protocol v1). */
+  streamManifest(manifest: Record<string, Json>, source: Source, options?: CallOptions): PacketIterator
+  /** The node types that the service offers. */
+  listNodes(category?: string): Promise<RemoteNodeInfo[]>
+  /** How the service is (protocol v0). */
+  getStatus(options?: { includeMetrics?: boolean; includeSessions?: boolean }): Promise<Record<string, any>>
+  /** What the service says about its nodes for code generators (protocol v0). */
+  exportTypeScriptDefinitions(): Promise<Record<string, any>>
+  /** Versions and node types of the service (protocol v1). */
+  getVersion(): Promise<Record<string, any>>
+}
+
+/**
+ * A node type of a remote service as a media node.
+ *
+ * Each item is a call of its own; with `streaming` all items of a `process` go through one stream, in which the remote node keeps its
+ * state and may answer as it likes. Errors are `RemoteExecutionError`s with a stable `code`.
+ */
+export declare class RemoteObjectNode {
+  /**
+   * Makes a node; nothing is connected before `initialize` or the first item.
+   *
+   * @param options See `RemoteObjectNodeOptions`.
+   * @throws `ConfigurationError` (`ERR_CONFIG`) with the `path` of a wrong or unknown option.
+   */
+  constructor(options: RemoteObjectNodeOptions)
+  /** Name in errors, metrics and logs. */
+  get name(): string
+  /**
+   * Connects. Idempotent; the first item does it if nobody did.
+   *
+   * @throws `RemoteExecutionError` `ERR_UNAVAILABLE`, `ERR_DEADLINE`.
+   */
+  initialize(): Promise<void>
+  /**
+   * Processes a stream of items. Nothing is read from the source before the first `next()`.
+   *
+   * Without `streaming` up to eight calls are under way, and packets come in the order of the items; `timeoutMs` is per call. With it the
+   * remote node answers as it likes, `sequence` counts its answers, and `timeoutMs` is how long it may stay silent after an item.
+   */
+  process(source: Source, options?: ProcessOptions): PacketIterator
+  /** Ends a session. A remote node keeps nothing beyond its stream, so there is nothing to wait for. */
+  closeSession(sessionId: string): Promise<void>
+  /** The node's figures; the table of names and units is in docs/metrics.md. */
+  metrics(): RemoteMetrics
+  /** Stops all work and lets go of the connection. Idempotent. Work under way ends with `ERR_CLOSED`, and so does everything asked later. */
+  cleanup(): Promise<void>
+}
+
+/**
+ * A server whose nodes are functions, node objects or WebAssembly modules of this application, for clients of RemoteMedia's protocol v0.
+ *
+ * It answers `grpc.health.v1` and server reflection as well. While it listens it keeps the process alive.
+ */
+export declare class RemoteProcessingService {
+  /**
+   * Makes a service that does not listen yet.
+   *
+   * @throws `ConfigurationError` (`ERR_CONFIG`) with the `path` of a wrong or unknown option.
+   */
+  constructor(options?: RemoteProcessingServiceOptions)
+  /**
+   * Starts to serve, and says where. Again, it says it again.
+   *
+   * @throws `RemoteExecutionError` `ERR_UNAVAILABLE` when the address is taken or is not this machine's.
+   */
+  listen(): Promise<{ host: string; port: number }>
+  /** Stops: health says so, new calls are turned away, those under way have `graceMs` (10000), then they are ended. Idempotent. */
+  close(options?: { graceMs?: number }): Promise<void>
+  /** The service's figures; the table of names and units is in docs/metrics.md. */
+  metrics(): Record<string, any>
+}
+
+/**
+ * Names of services and the endpoints behind them: given as they are, or from a YAML or JSON file that is watched for changes.
+ *
+ * An endpoint is `host:port`, a URL, or `dns:name:port` for every address of a name. Clients take a registry and a name in place of a
+ * host: `{ registry, service: 'vad' }`.
+ */
+export declare class ServiceRegistry {
+  /**
+   * Reads the names; of a file, its first state.
+   *
+   * @param services Endpoints by name, each a text, a list of texts, or `{ endpoints }`; or the path of a YAML or JSON file of the same.
+   * @throws `ConfigurationError` (`ERR_CONFIG`) that names the file, the name and what is wrong there.
+   */
+  constructor(services: Record<string, string | string[]> | string, options?: { expandEnv?: boolean })
+  /** The names and their endpoints as they are now. */
+  services(): Record<string, string[]>
+  /** Stops watching the file. Clients keep the endpoints that they know. */
+  close(): void
 }
 
 /**

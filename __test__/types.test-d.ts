@@ -3,9 +3,14 @@
 import {
   compileModule,
   ConfigurationError,
+  HybridWasmNode,
   inspectModule,
   NodeError,
+  RemoteExecutionClient,
   RemoteMediaError,
+  RemoteObjectNode,
+  RemoteProcessingService,
+  ServiceRegistry,
   runtimeInfo,
   WasmEdgeNode,
   type AudioFrame,
@@ -144,3 +149,35 @@ async function tools(): Promise<void> {
   void [aot, cached, sha256, grants, features, items]
 }
 void [streams, handle, tools, sources]
+
+// --- The remote side ---------------------------------------------------------------------------------------------------------
+
+async function remote() {
+  const registry = new ServiceRegistry({ vad: ['127.0.0.1:50052', 'dns:vad.internal:50052'] })
+  const client = await RemoteExecutionClient.connect({ host: '127.0.0.1', port: 50052, api: 'auto', authToken: async () => 'token' })
+  const packet: Packet = await client.executeNode('EchoNode', { a: [1, null] }, 'text', { format: 'json', timeoutMs: 5 })
+  for await (const one of client.streamNode('EchoNode', undefined, ['a', 'b'])) one.data satisfies unknown
+  const { result, sessionId } = await client.executeObjectMethod({ codePackage: new Uint8Array() }, 'add', [1, 2], { kwargs: { times: 2 } })
+  for await (const value of client.generator(sessionId, 'count', [3], { batchSize: 2 })) value.sequence satisfies number
+  const nodes: { nodeType: string }[] = await client.listNodes('audio')
+
+  const node: MediaNode = new RemoteObjectNode({ registry, service: 'vad', nodeType: 'VoiceActivityDetector', streaming: true })
+  const hybrid: MediaNode = new HybridWasmNode('guest.wasm', {
+    remote: client,
+    services: { vad: 'VoiceActivityDetector', asr: { nodeType: 'Whisper', timeoutMs: 500, format: 'pickle' } },
+  })
+  // @ts-expect-error: a hybrid node needs its services
+  new HybridWasmNode('guest.wasm', { remote: client })
+
+  const service = new RemoteProcessingService({ port: 0, authToken: (token) => token === 'x', limits: { maxConcurrentCalls: 5 } })
+    .register('Upper', ({ data }, { config, signal }) => (signal.aborted ? null : `${data}${config.suffix}`))
+    .register('Count', async function* (source) {
+      for await (const item of source) yield { n: item.sequence }
+    })
+    .register('Gain', hybrid)
+    .register('Each', { create: () => node, category: 'audio', parameters: [{ name: 'gain', required: true }] })
+  const { port }: { port: number } = await service.listen()
+  await service.close({ graceMs: port })
+  return [packet, result, nodes]
+}
+void remote

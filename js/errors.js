@@ -26,8 +26,8 @@ for (const [name, Class] of Object.entries(classes)) {
 }
 
 /** Hook: makes the error that native code describes. */
-function createError(className, code, message, retryable, nodeName, sessionId, path, trap, stateLost, cause) {
-  const fields = { code, retryable, nodeName, sessionId, cause }
+function createError(className, code, message, retryable, nodeName, sessionId, path, trap, stateLost, cause, remote) {
+  const fields = { code, retryable, nodeName, sessionId, cause, ...remote }
   if (path !== undefined) fields.path = path
   if (trap !== undefined) fields.trap = trap
   if (stateLost) fields.stateLost = true

@@ -147,6 +147,216 @@ export interface WasmEdgeNode {
   call(item: Item, options?: Omit<ProcessOptions, 'signal'>): Promise<Packet[]>
   [Symbol.asyncDispose](): Promise<void>
 }
+/** How to reach a RemoteMedia service. */
+export interface RemoteExecutorConfig {
+  /** Host name or address. One of `host`, `endpoints` and `service` must be given. */
+  host?: string
+  /** Default 50052, the port of protocol v0; 50051 where `api` is `v1`. */
+  port?: number
+  /** gRPC is all there is. */
+  protocol?: 'grpc'
+  /** Which protocol the service speaks. Default `auto`: found out at the first call. */
+  api?: 'v0' | 'v1' | 'auto'
+  /** Several endpoints that calls are spread over: `host:port`, URLs, or `dns:name:port` for every address of a name. */
+  endpoints?: string[]
+  /** Where `service` is looked up. */
+  registry?: ServiceRegistry
+  /** Name in the registry, in place of `host` and `endpoints`. */
+  service?: string
+  /** Default false, as RemoteMedia's own server has no TLS. */
+  sslEnabled?: boolean
+  /** PEM. `ca` replaces the system's certificates; `cert` and `key` are the client's own. */
+  tls?: { ca?: string | Uint8Array; cert?: string | Uint8Array; key?: string | Uint8Array; serverName?: string }
+  /** Sent with every call as `authorization: Bearer`; a function supplies a fresh one for each. */
+  authToken?: string | (() => string | Promise<string>)
+  /** Sent with every call. */
+  metadata?: Record<string, string>
+  /** Seconds per call, or of silence in a stream, as in RemoteMedia. Default 30. */
+  timeout?: number
+  /** Times that a call is tried again where that is safe: it was never sent, or only asks. Default 3. */
+  maxRetries?: number
+  /** Running a node twice does no harm: calls may be tried again after they were sent, and hedged. Default false. */
+  idempotent?: boolean
+  /** Bytes of one message in either direction. Default 67108864 (64 MiB). */
+  maxMessageSize?: number
+  /** Milliseconds to connect, TLS included. Default 5000. */
+  connectTimeoutMs?: number
+  /** Milliseconds of silence until an HTTP/2 ping (310000) and until an unanswered one ends the connection (20000). */
+  keepalive?: { intervalMs?: number; timeoutMs?: number; whileIdle?: boolean }
+  /** A second attempt when the first takes longer than this, for calls that may be repeated; at most this share of calls (2). */
+  hedge?: { delayMs: number; maxPercent?: number }
+  /** Of requests. Default `none`; compressed answers are always understood. */
+  compression?: 'none' | 'gzip' | 'zstd'
+  /** How calls are spread over endpoints. Default `round-robin`. */
+  balance?: 'round-robin' | 'least-requests'
+  /** Failures in a row (5; 0 never) that leave an endpoint alone for `ejectMs` (30000), longer each time up to `maxEjectMs` (300000). */
+  outlier?: { failures?: number; ejectMs?: number; maxEjectMs?: number }
+  /** Follow `grpc.health.v1` of the endpoints. Default: not. */
+  healthWatch?: { service?: string; intervalMs?: number }
+  /** HTTP/2 flow control, bytes under way: per stream (2097152) and per connection (5242880). */
+  windows?: { streamBytes?: number; connectionBytes?: number }
+  /** Streams of protocol v0 share the connection. Default false: RemoteMedia's own server ends everything of a connection with one. */
+  sharedStreams?: boolean
+  /** An answer such as `{ error, processed_by }` is an answer like any other. Default false: it is an error. */
+  keepErrorResults?: boolean
+}
+/** Code that a service makes an object of: a zip with `serialized_object.pkl`, and packages for pip. */
+export interface CodePackage {
+  codePackage: Uint8Array
+  dependencies?: string[]
+}
+/** Options of a method call: arguments by name. */
+export type MethodOptions = CallOptions & { kwargs?: Record<string, Json> }
+/** A node type that a service offers. */
+export interface RemoteNodeInfo {
+  nodeType: string
+  category: string
+  description: string
+  parameters: { name: string; type: string; description: string; required: boolean; defaultValue: string }[]
+}
+/** Figures of a client or a remote node; docs/metrics.md has the table. */
+export interface RemoteMetrics extends Record<string, any> {}
+/** What the handler of a service's node is told about a call. */
+export interface ServiceCallInfo {
+  nodeType: string
+  /** The parameters that the client gave. */
+  config: Record<string, Json>
+  /** The session that the client named. */
+  sessionId?: string
+  /** The request's metadata, names in lower case. */
+  metadata: Record<string, string>
+  traceparent?: string
+  /** Milliseconds that the client still waits, when the call began. */
+  timeoutMs?: number
+  /** Address of the client. */
+  peer?: string
+  /** Aborts when nobody waits for the call any more. */
+  signal: AbortSignal
+}
+type ServiceAnswer = Item | Item[] | null | undefined | Iterator<Item> | AsyncIterable<Item>
+/** What a service's function gets: a packet, or for a generator function the stream of them. */
+export type ServiceInput = Packet & AsyncIterable<Packet>
+/** A node of a {@link RemoteProcessingService}; what it puts out answers the client. */
+export type ServiceNode =
+  /** Called once for each item. A generator function is called once for each stream; one without parameters may make a node for each call. */
+  | ((
+      input: ServiceInput,
+      info: ServiceCallInfo,
+    ) => ServiceAnswer | Pick<MediaNode, 'process'> | Promise<ServiceAnswer | Pick<MediaNode, 'process'>>)
+  /** One node for all calls; each client's session is a session of the node. */
+  | Pick<MediaNode, 'process'>
+  /** A class that makes a node for each call, given the call's `config`. */
+  | (new (
+      config: Record<string, Json>,
+    ) => Pick<MediaNode, 'process'>)
+  | ServiceEntry
+/** A node of a service with what clients are told about it. */
+export interface ServiceEntry {
+  /** Once for each item; of a stream too, where there is no `stream`. */
+  execute?(packet: Packet, info: ServiceCallInfo): ServiceAnswer | Promise<ServiceAnswer>
+  /** Once for each stream; for single items too, where there is no `execute`. */
+  stream?(source: AsyncIterable<Packet>, info: ServiceCallInfo): AsyncIterable<Item>
+  /** Makes a node for each call. */
+  create?(info: ServiceCallInfo): Pick<MediaNode, 'process'> | Promise<Pick<MediaNode, 'process'>>
+  /** Clients filter by it. Default `base`. */
+  category?: string
+  description?: string
+  parameters?: { name: string; type?: string; description?: string; required?: boolean; default?: Json }[]
+}
+/** Options of a {@link RemoteProcessingService}. */
+export interface RemoteProcessingServiceOptions {
+  /** Default `127.0.0.1`: this machine only. */
+  host?: string
+  /** Default 50052; 0 takes a free one. */
+  port?: number
+  /** PEM. With `clientCa` only clients with a certificate of it are let in. */
+  tls?: { cert: string | Uint8Array; key: string | Uint8Array; clientCa?: string | Uint8Array }
+  /** Bearer tokens that let a client in, or a function that says whether one does. Default: everybody. */
+  authToken?: string | string[] | ((token: string) => boolean | Promise<boolean>)
+  limits?: { maxConcurrentCalls?: number; maxConnections?: number; maxStreams?: number; maxMessageSize?: number; maxBufferedBytes?: number }
+  /** Milliseconds of silence until an HTTP/2 ping, and until an unanswered one ends the connection. */
+  keepalive?: { intervalMs?: number; timeoutMs?: number }
+  /** Sessions that are kept, and milliseconds of disuse until one ends. */
+  sessions?: { max?: number; ttlMs?: number }
+}
+export interface RemoteProcessingService {
+  /** Offers a node under this name, also while listening. */
+  register(nodeType: string, node: ServiceNode): this
+  [Symbol.asyncDispose](): Promise<void>
+}
+export interface RemoteExecutionClient {
+  /** Asks a node type for one item. Protocol v0 makes a new node for each call. */
+  executeNode(nodeType: string, config: Record<string, Json> | undefined, input: Item, options?: CallOptions): Promise<Packet>
+  /** Runs a pipeline that the service keeps for one item. */
+  executePipeline(pipelineId: string, input: Item, options?: CallOptions): Promise<Packet>
+  /** Runs a pipeline that the manifest describes for one item (protocol v1). */
+  executeManifest(manifest: Record<string, Json>, input: Item, options?: CallOptions): Promise<Packet>
+  /** Runs code on the service. RemoteMedia's own server refuses it. */
+  executeCustomTask(task: CodePackage & { entryPoint: string }, input: Item, options?: CallOptions): Promise<Packet>
+  /**
+   * Calls a method of an object on the service, by its session, or makes the object of a code package first. `generatorId` is there when the
+   * result stands for a generator.
+   */
+  executeObjectMethod(
+    object: string | CodePackage,
+    method: string,
+    args?: Item[],
+    options?: MethodOptions,
+  ): Promise<{ result: Packet; sessionId: string; generatorId?: string }>
+  [Symbol.asyncDispose](): Promise<void>
+}
+export declare namespace RemoteExecutionClient {
+  /** Makes a client and connects it. */
+  function connect(config: RemoteExecutorConfig): Promise<RemoteExecutionClient>
+}
+export interface RemoteObjectNode {
+  /** Processes one item, without a stream around it. */
+  call(item: Item, options?: ProcessOptions): Promise<Packet[]>
+  [Symbol.asyncDispose](): Promise<void>
+}
+/** What a call on a remote service may be given. */
+export type CallOptions = ProcessOptions & {
+  /** How payloads travel. Default `auto`: text and JSON as `json`, all else as `pickle`. */
+  format?: PayloadFormat
+}
+/** How payloads travel to a service of protocol v0. */
+export type PayloadFormat = 'json' | 'pickle' | 'raw' | 'auto'
+/** Options of a {@link RemoteObjectNode}. */
+export interface RemoteObjectNodeOptions extends RemoteExecutorConfig {
+  /** Name in errors, metrics and logs. Default: the node type. */
+  name?: string
+  /** The node type on the service. */
+  nodeType: string
+  /** The node's parameters there. */
+  config?: Record<string, Json>
+  /** How payloads travel. Default `auto`. */
+  format?: PayloadFormat
+  /** One stream for all items, which keeps the node's state there, instead of a call for each. Default false. */
+  streaming?: boolean
+}
+/** A service that guests of a {@link HybridWasmNode} may call: a node type, or more about it. */
+export type RemoteServiceOptions =
+  | string
+  | {
+      nodeType: string
+      config?: Record<string, Json>
+      /** Where it is, as `host:port` or URL, if not where the node's `remote` is. */
+      endpoint?: string
+      format?: PayloadFormat
+      /** Milliseconds per call. The guest's own deadline counts as well. */
+      timeoutMs?: number
+    }
+/** Options of a {@link HybridWasmNode}. */
+export interface HybridWasmNodeOptions extends WasmEdgeNodeOptions {
+  /** How to reach the services. */
+  remote: RemoteExecutorConfig | RemoteExecutionClient
+  /** What the guest may call, by the name that it uses. Nothing else can be reached. */
+  services: Record<string, RemoteServiceOptions>
+}
+/** A {@link WasmEdgeNode} whose guest may call remote services. */
+export declare class HybridWasmNode extends WasmEdgeNode {
+  constructor(module: string | URL | Uint8Array, options: HybridWasmNodeOptions)
+}
 /** Options of {@link compileModule}. */
 export interface CompileOptions {
   /** Compile for nodes with the option `fuel`. Default false. */

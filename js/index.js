@@ -5,6 +5,9 @@ const { isMainThread } = require('node:worker_threads')
 const native = require('./native.js')
 const errors = require('./errors.js')
 const packets = require('./packets.js')
+const { ask } = require('./calls.js')
+const { DuplexIterator } = require('./duplex.js')
+const { handlers, serve } = require('./service.js')
 const { createStream } = require('./stream.js')
 
 /** Hook: calls a host function of the application and answers through `reply(error, value)`, now or later. */
@@ -27,7 +30,15 @@ const slots = native.install({
   createError: errors.createError,
   slots: packets,
   createStream: (node, source, options) => createStream(slots, node, source, options),
+  createDuplex: (stream, failure, source, options) => {
+    const open = () => {
+      if (failure !== undefined) throw failure
+      return stream
+    }
+    return new DuplexIterator(slots, open, source, options?.signal)
+  },
   callHost,
+  serve: (handler, call) => void serve(slots, handler, call),
   later: () => void setImmediate(native.drain),
   execPath: process.execPath,
   compileScript: path.join(__dirname, 'compile-child.js'),
@@ -41,27 +52,99 @@ if (isMainThread && !slots.endsWithProcess) {
 
 const { compileModule, inspectModule, runtimeInfo } = native
 
-/** The native class with what is JavaScript's to add. Being a class of JavaScript, it also refuses to be called without `new`. */
-class WasmEdgeNode extends native.WasmEdgeNode {
-  call(item, options) {
-    return new Promise((resolve, reject) => {
-      const slot = { sessionId: options?.sessionId, answer: resolve, fail: reject }
-      const ticket = slots.open(slot)
-      try {
-        const own = this.submit(ticket, item, options)
-        slot.sessionId ??= own
-      } catch (error) {
-        slots.withdraw(ticket)
-        reject(error)
-      }
-    })
+/** Gives a native class what is JavaScript's to add; being a class of JavaScript, it also refuses to be called without `new`. */
+function disposable(Class, end) {
+  if (!Symbol.asyncDispose) return Class
+  Class.prototype[Symbol.asyncDispose] = function () {
+    return this[end]()
+  }
+  return Class
+}
+
+/** A node whose native half takes single items by ticket. */
+const callable = (Native) =>
+  class extends Native {
+    call(item, options) {
+      return ask(slots, options, (ticket) => this.submit(ticket, item, options))
+    }
+  }
+
+class WasmEdgeNode extends callable(native.WasmEdgeNode) {}
+class HybridWasmNode extends callable(native.WasmEdgeNode) {
+  constructor(module, options) {
+    super(module, options, true)
   }
 }
-if (Symbol.asyncDispose) {
-  WasmEdgeNode.prototype[Symbol.asyncDispose] = function () {
-    return this.cleanup()
+class RemoteObjectNode extends native.RemoteObjectNode {
+  call(item, options) {
+    return ask(
+      slots,
+      options,
+      (ticket) => this.submit(ticket, item, options),
+      (ticket) => this.stop(ticket),
+    )
   }
 }
 
+class RemoteExecutionClient extends native.RemoteExecutionClient {
+  static async connect(config) {
+    const client = new RemoteExecutionClient(config)
+    await client.ready()
+    return client
+  }
+
+  executeNode(nodeType, config, input, options) {
+    return this.#one(options, (ticket) => this.submitNode(ticket, nodeType, config, input, options))
+  }
+
+  executePipeline(pipelineId, input, options) {
+    return this.#one(options, (ticket) => this.submitPipeline(ticket, pipelineId, input, options))
+  }
+
+  executeManifest(manifest, input, options) {
+    return this.#one(options, (ticket) => this.submitManifest(ticket, manifest, input, options))
+  }
+
+  executeCustomTask(task, input, options) {
+    return this.#one(options, (ticket) => this.submitTask(ticket, task, input, options))
+  }
+
+  async executeObjectMethod(object, method, args, options) {
+    const result = await this.#one(options, (ticket) => this.submitMethod(ticket, object, method, args, options))
+    const { 'rm.session': sessionId, 'rm.generator': generatorId, ...metadata } = result.metadata
+    return { result: Object.assign(result, { metadata }), sessionId, generatorId }
+  }
+
+  async #one(options, start) {
+    const [packet] = await ask(slots, options, start, (ticket) => this.stop(ticket))
+    return packet
+  }
+}
+
+class RemoteProcessingService extends native.RemoteProcessingService {
+  register(nodeType, entry) {
+    this.add(nodeType, handlers(entry), entry)
+    return this
+  }
+}
+
+disposable(WasmEdgeNode, 'cleanup')
+disposable(HybridWasmNode, 'cleanup')
+disposable(RemoteObjectNode, 'cleanup')
+disposable(RemoteExecutionClient, 'close')
+disposable(RemoteProcessingService, 'close')
+
 const { createError: _, ...classes } = errors
-module.exports = { WasmEdgeNode, compileModule, inspectModule, runtimeInfo, ...classes }
+const { ServiceRegistry } = native
+module.exports = {
+  WasmEdgeNode,
+  HybridWasmNode,
+  RemoteObjectNode,
+  RemoteExecutionClient,
+  RemoteProcessingService,
+  ServiceRegistry,
+  compileModule,
+  inspectModule,
+  runtimeInfo,
+  ...classes,
+}

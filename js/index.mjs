@@ -3,6 +3,11 @@ import api from './index.js'
 
 export const {
   WasmEdgeNode,
+  HybridWasmNode,
+  RemoteObjectNode,
+  RemoteExecutionClient,
+  RemoteProcessingService,
+  ServiceRegistry,
   compileModule,
   inspectModule,
   runtimeInfo,

@@ -835,7 +835,14 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.NativeCalls = nativeBinding.NativeCalls
+module.exports.NativeDuplex = nativeBinding.NativeDuplex
+module.exports.NativeServiceCall = nativeBinding.NativeServiceCall
 module.exports.NativeStream = nativeBinding.NativeStream
+module.exports.RemoteExecutionClient = nativeBinding.RemoteExecutionClient
+module.exports.RemoteObjectNode = nativeBinding.RemoteObjectNode
+module.exports.RemoteProcessingService = nativeBinding.RemoteProcessingService
+module.exports.ServiceRegistry = nativeBinding.ServiceRegistry
 module.exports.WasmEdgeNode = nativeBinding.WasmEdgeNode
 module.exports.compileModule = nativeBinding.compileModule
 module.exports.inspectModule = nativeBinding.inspectModule

@@ -18,8 +18,8 @@ export const fixtureNames = () => readdirSync(path.join(DIST, 'fixtures')).map((
 export const bytesOf = (file) => new Uint8Array(readFileSync(file))
 
 /** A node that the end of the test cleans up. */
-export function node(module, options) {
-  const made = new api.WasmEdgeNode(module, options)
+export function node(module, options, Class = api.WasmEdgeNode) {
+  const made = new Class(module, options)
   onTestFinished(() => made.cleanup())
   return made
 }

@@ -2,7 +2,7 @@
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import path from 'node:path'
-import { NATIVE, nativeProgram, paths } from './setup.mjs'
+import { NATIVE, nativeProgram, paths, startServer } from './setup.mjs'
 
 const caseFile = (name) => path.join(paths.root, 'bench', 'node', 'cases', `${name}.cjs`)
 const nodeCell = (name, params, { flags = [], env } = {}) => ({
@@ -17,6 +17,9 @@ const FRAME_CHUNK = 256
 export const SIZES = [640, 65_536]
 export const IN_FLIGHT = [1, 8, 64]
 export const CALLERS = ['call', 'call-64-sessions', 'extism-in-process', 'extism-worker', 'v8-main', 'piscina', 'piscina-8-per-worker']
+export const CLIENTS = ['ours', 'grpc-js', 'nice-grpc']
+export const RPCS = ['unary', 'stream']
+export const MESSAGES = [100, 65_536, 1_048_576]
 export const STREAMS = [
   ['process', 1],
   ['process', 8],
@@ -78,5 +81,20 @@ export function plan({ quick }) {
     5,
     ['idle', 'ours', 'piscina'].map((variant) => ({ id: `loop/${variant}`, ...nodeCell('loop', { variant, ...saturated }) })),
   )
+
+  for (const rpc of RPCS) {
+    for (const size of MESSAGES) {
+      const cells = []
+      for (const inFlight of quick ? [64] : [1, 64]) {
+        for (const variant of CLIENTS) {
+          // One server process for all of them, started with the first cell.
+          const params = () => ({ variant, rpc, size, inFlight, port: startServer(), ...full })
+          const id = `remote/${rpc}/${size}/${variant}/${inFlight}`
+          cells.push({ id, params: { variant, rpc, size, inFlight }, command: () => nodeCell('remote', params()).command() })
+        }
+      }
+      group(`remote/${rpc}/${size}`, size === 100 ? 5 : 3, cells)
+    }
+  }
   return groups
 }

@@ -2,7 +2,7 @@
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { CALLERS, IN_FLIGHT, SIZES, STREAMS } from './plan.mjs'
+import { CALLERS, CLIENTS, IN_FLIGHT, MESSAGES, RPCS, SIZES, STREAMS } from './plan.mjs'
 import { ratio } from './stats.mjs'
 
 const README = fileURLToPath(new URL('../README.md', import.meta.url))
@@ -22,6 +22,9 @@ const LABELS = {
   'extism-in-process': 'Extism, main thread',
   'extism-worker': 'Extism, `runInWorker`, 2 plugins',
   'v8-main': "V8's WebAssembly, main thread",
+  ours: '**ours**',
+  'grpc-js': '@grpc/grpc-js',
+  'nice-grpc': 'nice-grpc',
   piscina: 'V8 in piscina, defaults',
   'piscina-8-per-worker': 'V8 in piscina, 8 tasks per worker',
 }
@@ -36,7 +39,7 @@ function number(value) {
 
 const spread = (figure) => (figure ? `${number(figure.median)} (${number(figure.min)}–${number(figure.max)})` : '–')
 const middle = (figure) => number(figure?.median)
-const size = (bytes) => (bytes >= 1024 ? `${bytes / 1024} KiB` : `${bytes} B`)
+const size = (bytes) => (bytes >= 1 << 20 ? `${bytes / (1 << 20)} MiB` : bytes >= 1024 ? `${bytes / 1024} KiB` : `${bytes} B`)
 
 function table(head, rows, left = 1) {
   const line = (cells) => `| ${cells.join(' | ')} |`
@@ -68,9 +71,35 @@ export function targets(cells) {
     ['calls-pool', 'the same: 3× the V8 pool at its best', ratio('callsPerSecond', call, pools), '×', (x) => x >= 3],
     ['start', 'cached start to the first result: under 20 ms', figure('start/cached/auto', 'firstMs'), ' ms', (x) => x < 20],
     ['memory', '1,000 idle sessions: under 500 MB', figure('memory/aot', 'deltaMb'), ' MB', (x) => x < 500],
+    ...remoteTargets(cells),
     ['loop', 'event-loop delay p99 under saturation: under 5 ms', figure('loop/ours', 'loopP99Ms'), ' ms', (x) => x < 5],
   ]
   return list.map(([id, text, measured, unit, holds]) => ({ id, text, measured, unit, met: measured === null ? null : holds(measured) }))
+}
+
+/** At 64 in flight, against grpc-js with the same windows. */
+function remoteTargets(cells) {
+  const both = (rpc, bytes) => [cells[`remote/${rpc}/${bytes}/ours/64`], cells[`remote/${rpc}/${bytes}/grpc-js/64`]]
+  const faster = (id, text, rpc, bytes, times) => [
+    id,
+    `${text}: ${times}× the calls a second of grpc-js`,
+    ratio('callsPerSecond', ...both(rpc, bytes)),
+    '×',
+    (x) => x >= times,
+  ]
+  return [
+    faster('unary', 'gRPC, 100 B', 'unary', 100, 2),
+    ['unary-cpu', 'the same: a third of its CPU per call', ratio('cpuSecondsPer10k', ...both('unary', 100)), '×', (x) => x <= 1 / 3],
+    faster('stream', 'gRPC stream, 100 B', 'stream', 100, 3),
+    faster('unary-64k', 'gRPC, 64 KiB', 'unary', 65_536, 1.8),
+    [
+      'unary-loop',
+      'gRPC, 100 B: event-loop delay p99 under 5 ms',
+      cells['remote/unary/100/ours/64']?.summary.loopP99Ms?.median ?? null,
+      ' ms',
+      (x) => x < 5,
+    ],
+  ]
 }
 
 function targetTable(cells) {
@@ -187,6 +216,33 @@ function loopTable(cells) {
   return table(['all processors computing `vad`', 'delay p99, ms', 'longest', 'processors busy', 'seconds of audio per second'], rows)
 }
 
+function remoteTable(cells, rpc) {
+  const rows = []
+  for (const bytes of MESSAGES) {
+    for (const inFlight of [1, 64]) {
+      for (const variant of CLIENTS) {
+        const cell = cells[`remote/${rpc}/${bytes}/${variant}/${inFlight}`]
+        if (!cell) continue
+        const { callsPerSecond, p50Us, p99Us, cpuSecondsPer10k, loopP99Ms } = cell.summary
+        const peer = cells[`remote/${rpc}/${bytes}/grpc-js/${inFlight}`]
+        rows.push([
+          LABELS[variant],
+          size(bytes),
+          String(inFlight),
+          spread(callsPerSecond),
+          middle(p50Us),
+          middle(p99Us),
+          middle(cpuSecondsPer10k),
+          middle(loopP99Ms),
+          number(ratio('callsPerSecond', cell, peer)),
+        ])
+      }
+    }
+  }
+  const what = rpc === 'unary' ? 'calls/s' : 'items/s'
+  return table(['client', 'message', 'in flight', what, 'p50 µs', 'p99 µs', 'CPU s per 10,000', 'loop p99 ms', '× grpc-js'], rows)
+}
+
 function provenance({ date, machine, measuredSeconds }) {
   const { versions } = machine
   const where = `${machine.cpu}, ${machine.processors} processors${machine.virtual ? ' of a virtual machine' : ''} (${machine.vectors.join(', ')}), ${machine.memoryGb} GiB; ${machine.system}, kernel ${machine.kernel}; load before the run ${machine.loadBefore}.`
@@ -204,6 +260,8 @@ export function tables(results) {
   for (const bytes of SIZES) if (has(`calls/${bytes}`)) section(`There and back: ${size(bytes)}`, callTable(cells, bytes))
   if (has('start')) section('Start', startTable(cells))
   if (has('memory')) section('Memory', memoryTable(cells))
+  const titles = { unary: 'gRPC: calls', stream: 'gRPC: one stream' }
+  for (const rpc of RPCS) if (has(`remote/${rpc}`)) section(titles[rpc], remoteTable(cells, rpc))
   if (has('loop')) section('The event loop under full load', loopTable(cells))
   return parts.join('\n\n')
 }

@@ -1,7 +1,7 @@
 // What has to be there before anything is measured; each step is quick when it was done before.
 
-import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,6 +12,8 @@ const bench = fileURLToPath(new URL('..', import.meta.url))
 
 export const NATIVE = { native: [], 'native-cpu': ['-C', 'target-cpu=native'] }
 export const nativeProgram = (variant) => path.join(paths.root, 'target', 'bench-native', variant, 'release', 'bench-native')
+
+const serverTarget = path.join(paths.root, 'target', 'bench-server')
 
 const RATE = 16_000
 const SECONDS = 10
@@ -25,6 +27,7 @@ export async function setUp(say) {
   await assembleExtismGuest()
   writeFileSync(paths.audio, Buffer.from(speech().buffer))
   buildNative(say)
+  buildServer(say)
   say('compiling the guests ahead of time')
   rmSync(paths.cache, { recursive: true, force: true })
   mkdirSync(paths.cache, { mode: 0o700 })
@@ -65,6 +68,37 @@ function buildNative(say) {
     delete env.CARGO_ENCODED_RUSTFLAGS
     execFileSync('cargo', args, { env, stdio: ['ignore', 'inherit', 'inherit'] })
   }
+}
+
+function buildServer(say) {
+  say('building the gRPC echo server')
+  const args = ['build', '--quiet', '--release', '--locked', '--manifest-path', path.join(bench, 'server', 'Cargo.toml')]
+  execFileSync('cargo', args, { env: { ...process.env, CARGO_TARGET_DIR: serverTarget }, stdio: ['ignore', 'inherit', 'inherit'] })
+}
+
+let server
+
+/** The port of the echo server, which ends with this process. */
+export function startServer() {
+  if (server) return server.port
+  // Its first line is the port; a file, because a pipe cannot be read before the event loop turns.
+  const file = path.join(paths.target, 'server-port')
+  const out = openSync(file, 'w+')
+  const child = spawn(path.join(serverTarget, 'release', 'bench-server'), [], { stdio: ['ignore', out, 'inherit'] })
+  child.unref()
+  process.on('exit', () => child.kill())
+  const bytes = Buffer.alloc(16)
+  const until = Date.now() + 10_000
+  let port = 0
+  while (!(port > 0)) {
+    if (Date.now() > until) throw new Error('the echo server did not start')
+    const read = readSync(out, bytes, 0, bytes.length, 0)
+    const line = bytes.toString('latin1', 0, read)
+    if (line.endsWith('\n')) port = Number(line)
+  }
+  closeSync(out)
+  server = { child, port }
+  return port
 }
 
 /**

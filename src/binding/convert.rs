@@ -184,6 +184,21 @@ fn video(value: Value, pixels: Value) -> Outcome<Packet> {
     Ok(Packet::new(Format::Video { width, height, format }, bytes.to_vec()))
 }
 
+/// Adds the stream's metadata beneath the item's own.
+pub fn dress(mut packet: Packet, base: Option<&Arc<Map<String, Json>>>) -> Packet {
+    if let Some(base) = base {
+        packet.metadata = Some(match packet.metadata.take() {
+            None => Arc::clone(base),
+            Some(own) => {
+                let mut merged = (**base).clone();
+                merged.extend(own.iter().map(|(key, value)| (key.clone(), value.clone())));
+                Arc::new(merged)
+            }
+        });
+    }
+    packet
+}
+
 fn whole(number: f64, low: f64, high: f64) -> Option<u32> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and in the range of u32, as just checked")]
     (number.fract() == 0.0 && number >= low && number <= high).then_some(number as u32)

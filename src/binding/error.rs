@@ -46,8 +46,30 @@ pub fn to_js(env: sys::napi_env, error: &Error) -> Js<Value> {
         text(error.trap_kind().map(crate::error::Trap::as_str))?,
         Value::boolean(env, error.is_state_lost())?,
         cause(env, error)?,
+        remote(env, error)?,
     ];
     hooks::call(env, hooks::Hook::CreateError, &args)
+}
+
+/// What the remote side said, as fields of the error; undefined for errors that did not come from one.
+fn remote(env: sys::napi_env, error: &Error) -> Js<Value> {
+    let Some(remote) = error.remote() else { return Ok(Value::undefined(env)) };
+    let fields = Value::object(env)?;
+    if let Some(code) = remote.grpc_code {
+        fields.set("grpcCode", Value::number(env, f64::from(code))?)?;
+    }
+    let texts = [
+        ("grpcStatus", remote.grpc_status),
+        ("category", remote.category.as_deref()),
+        ("details", remote.details.as_deref()),
+        ("remoteTraceback", remote.traceback.as_deref()),
+    ];
+    for (name, text) in texts {
+        if let Some(text) = text {
+            fields.set(name, Value::string(env, text)?)?;
+        }
+    }
+    Ok(fields)
 }
 
 /// What caused it: the JavaScript value itself where there was one, else its text as a plain `Error`.
@@ -72,6 +94,14 @@ fn cause(env: sys::napi_env, error: &Error) -> Js<Value> {
             if status == sys::Status::napi_ok { Ok(Value { env, raw }) } else { Err(Thrown) }
         }
         _ => Ok(Value::undefined(env)),
+    }
+}
+
+/// The failure as a value, for a promise or an iterator that is to reject with it.
+pub fn value(env: sys::napi_env, failure: Failure) -> Js<Value> {
+    match failure {
+        Failure::Ours(error) => to_js(env, &error),
+        Failure::Thrown => Value::take_exception(env).ok_or(Thrown),
     }
 }
 

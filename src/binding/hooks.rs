@@ -13,20 +13,24 @@ use super::value::{Js, Kept, Thrown, Value};
 /// The functions, in the order in which `install` gets them.
 #[derive(Clone, Copy)]
 pub enum Hook {
-    /// `(class, code, message, retryable, node, session, path, trap, stateLost, cause) => Error`
+    /// `(class, code, message, retryable, node, session, path, trap, stateLost, cause, remote) => Error`
     CreateError,
     /// `(records, arena, extras) => void`: see `settle.rs`
     Settle,
     /// `(node, source, options) => AsyncIterableIterator<Packet>`
     CreateStream,
+    /// `(stream, failure, source, options) => AsyncIterableIterator<Packet>`: see `duplex.rs`
+    CreateDuplex,
     /// `(function, data, info, reply) => void`
     CallHost,
+    /// `(handler, call) => void`: see `service_call.rs`
+    Serve,
     /// `() => void`: calls `drain` in the next turn of the event loop
     Later,
 }
 
 /// Names of the hooks in the object that `install` gets.
-const NAMES: [&str; 5] = ["createError", "settle", "createStream", "callHost", "later"];
+const NAMES: [&str; 7] = ["createError", "settle", "createStream", "createDuplex", "callHost", "serve", "later"];
 
 thread_local! {
     static HOOKS: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };

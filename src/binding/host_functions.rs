@@ -5,17 +5,14 @@
 //! stop; a late answer finds nobody and is dropped.
 
 use std::collections::HashMap;
-use std::ffi::c_void;
-use std::ptr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use napi::sys;
 use parking_lot::{Condvar, Mutex};
 
-use super::door::{self, Door, JsCause};
-use super::hooks::{self, Hook};
-use super::value::{Element, Js, Kept, Type, Value};
+use super::function::{Function, thrown};
+use super::value::{Element, Js, Value};
 use crate::engine::{HostCall, HostFailure, HostFunctions};
 use crate::error::{Code, Error};
 
@@ -24,34 +21,7 @@ const LOOK: Duration = Duration::from_millis(3);
 
 /// The functions of one node.
 pub struct JsHostFunctions {
-    door: Arc<Door>,
     functions: HashMap<String, Arc<Function>>,
-}
-
-/// A JavaScript function that native threads may hold.
-struct Function {
-    kept: Mutex<Option<Kept>>,
-    door: Arc<Door>,
-}
-
-// SAFETY: the reference is only read on the JavaScript thread, inside work that the door runs there.
-unsafe impl Send for Function {}
-// SAFETY: as above.
-unsafe impl Sync for Function {}
-
-struct SendKept(Kept);
-// SAFETY: carried to the JavaScript thread, where it is released.
-unsafe impl Send for SendKept {}
-
-impl Drop for Function {
-    fn drop(&mut self) {
-        if let Some(kept) = self.kept.lock().take().map(SendKept) {
-            self.door.run(move |env| {
-                let kept = kept;
-                kept.0.release(env);
-            });
-        }
-    }
 }
 
 /// One call's answer.
@@ -73,16 +43,9 @@ impl Answer {
 
 impl JsHostFunctions {
     /// Keeps the functions for the node's life.
-    pub fn new(env: sys::napi_env, functions: Vec<(String, Value)>) -> Js<Self> {
-        let door = door::here(env)?;
-        let functions = functions
-            .into_iter()
-            .map(|(name, function)| {
-                let kept = Kept::new(function)?;
-                Ok((name, Arc::new(Function { kept: Mutex::new(Some(kept)), door: Arc::clone(&door) })))
-            })
-            .collect::<Js<HashMap<_, _>>>()?;
-        Ok(Self { door, functions })
+    pub fn new(functions: Vec<(String, Value)>) -> Js<Self> {
+        let functions = functions.into_iter().map(|(name, function)| Ok((name, Arc::new(Function::keep(function)?)))).collect::<Js<_>>()?;
+        Ok(Self { functions })
     }
 }
 
@@ -98,7 +61,8 @@ impl HostFunctions for JsHostFunctions {
         let answer = Arc::new(Answer::default());
         let (theirs, name) = (Arc::clone(&answer), call.name.to_owned());
         let (data, session) = (call.data.to_vec(), call.session.as_str().to_owned());
-        self.door.run(move |env| {
+        let door = Arc::clone(function.door());
+        door.run(move |env| {
             if enter(env, &function, &name, &data, &session, &theirs).is_err() {
                 let why = Value::take_exception(env).and_then(|thrown| thrown.get("message").ok()?.text()).unwrap_or_default();
                 theirs.give(Err(Error::new(Code::HostFunction, format!("host function '{name}' cannot be called: {why}"))));
@@ -109,7 +73,7 @@ impl HostFunctions for JsHostFunctions {
             if let Some(value) = slot.take() {
                 return value.map_err(HostFailure::Failed);
             }
-            if call.must_stop() || !self.door.is_open() {
+            if call.must_stop() || !door.is_open() {
                 return Err(HostFailure::Stopped);
             }
             let next = Instant::now() + LOOK;
@@ -118,63 +82,21 @@ impl HostFunctions for JsHostFunctions {
     }
 }
 
-/// Calls the function on the JavaScript thread; the answer comes through `reply`.
+/// Calls the function on the JavaScript thread; the answer comes back through `answer`.
 fn enter(env: sys::napi_env, function: &Function, name: &str, data: &[u8], session: &str, answer: &Arc<Answer>) -> Js<()> {
-    let kept = function.kept.lock();
-    let Some(kept) = &*kept else { return Ok(()) };
-    let function = kept.get(env)?;
     let info = Value::object(env)?;
     info.set("sessionId", Value::string(env, session)?)?;
-    let pair = Box::new((Arc::clone(answer), name.to_owned()));
-    let pointer = Box::into_raw(pair).cast::<c_void>();
-    let mut raw = ptr::null_mut();
-    // SAFETY: the callback is static; the data is freed by the finalizer when the function object is collected.
-    let reply = unsafe {
-        let status = sys::napi_create_function(env, ptr::null(), 0, Some(reply), pointer, &raw mut raw);
-        if status != sys::Status::napi_ok
-            || sys::napi_add_finalizer(env, raw, pointer, Some(free), ptr::null_mut(), ptr::null_mut()) != sys::Status::napi_ok
-        {
-            drop(Box::from_raw(pointer.cast::<(Arc<Answer>, String)>()));
-            return Err(super::value::Thrown);
-        }
-        Value { env, raw }
+    let (answer, what) = (Arc::clone(answer), format!("host function '{name}'"));
+    let done = move |env, returned: Result<Value, Value>| {
+        answer.give(match returned {
+            Ok(value) => bytes(&value).ok_or_else(|| {
+                let given = value.get_type().name();
+                Error::new(Code::HostFunction, format!("{what} must return a Uint8Array or a string, it returned {given}"))
+            }),
+            Err(error) => Err(thrown(env, Code::HostFunction, &what, error)),
+        });
     };
-    hooks::call(env, Hook::CallHost, &[function, Value::buffer(env, data)?, info, reply]).map(|_| ())
-}
-
-unsafe extern "C" fn free(_env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
-    // SAFETY: made by `Box::into_raw` in `enter`; the finalizer runs once.
-    drop(unsafe { Box::from_raw(data.cast::<(Arc<Answer>, String)>()) });
-}
-
-/// `(error, value)`: exactly one of them counts; an error is anything but undefined.
-unsafe extern "C" fn reply(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let (mut count, mut args, mut data) = (2, [ptr::null_mut(); 2], ptr::null_mut());
-    // SAFETY: the engine writes two arguments at most, undefined where there are fewer, and our own pointer, which lives with the function.
-    let pair = unsafe {
-        sys::napi_get_cb_info(env, info, &raw mut count, args.as_mut_ptr(), ptr::null_mut(), &raw mut data);
-        &*data.cast::<(Arc<Answer>, String)>()
-    };
-    let (answer, name) = pair;
-    let [error, value] = args.map(|raw| Value { env, raw });
-    let given = if error.is_undefined() { bytes(&value).ok_or(value.get_type()) } else { Err(Type::Undefined) };
-    answer.give(match given {
-        Ok(bytes) => Ok(bytes),
-        Err(_) if !error.is_undefined() => {
-            let text = error.get("message").ok().and_then(Value::text).or_else(|| error.to_text()).unwrap_or_else(|| "it threw".into());
-            let ours = Error::new(Code::HostFunction, format!("host function '{name}' failed: {text}"));
-            match JsCause::keep(env, error, text) {
-                Ok(cause) => Err(ours.because(cause)),
-                Err(_) => Err(ours),
-            }
-        }
-        Err(ty) => {
-            Err(Error::new(Code::HostFunction, format!("host function '{name}' must return a Uint8Array or a string, it returned {}", ty.name())))
-        }
-    });
-    // Reading `message` of an odd value may have thrown; the function that called us must not see it.
-    let _ = Value::take_exception(env);
-    ptr::null_mut()
+    function.call(env, [Value::buffer(env, data)?, info], Box::new(done))
 }
 
 fn bytes(value: &Value) -> Option<Vec<u8>> {

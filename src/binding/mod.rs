@@ -3,16 +3,28 @@
 //! One door for each crossing: `value.rs` (values), `error.rs` (errors), `promise.rs` (results), `door.rs` (threads), `hooks.rs`
 //! (JavaScript's own functions). The classes and functions are in `wasmedge_node.rs`, `stream.rs` and `tools.rs`.
 
+mod client;
+mod client_more;
 mod convert;
 mod door;
+mod duplex;
 mod error;
+mod function;
 mod hooks;
 mod host_functions;
+mod hybrid;
 mod nodes;
 mod options;
 mod promise;
+mod remote_calls;
+mod remote_object_node;
+mod remote_options;
+mod service;
+mod service_call;
+mod service_registry;
 mod settle;
 mod stream;
+mod token;
 mod tools;
 mod value;
 mod wasmedge_node;

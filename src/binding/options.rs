@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 /// Reads one object of options.
 pub struct Reader {
     object: Option<Value>,
-    path: &'static str,
+    path: String,
     known: Vec<&'static str>,
     /// Own enumerable keys: asking for what is not there would cost a call into the engine each.
     given: Vec<String>,
@@ -26,12 +26,16 @@ pub struct Reader {
 
 impl Reader {
     /// Options may be left out; anything but an object or nothing is refused. `path` is where the object is in the caller's own.
-    pub fn new(value: Value, path: &'static str) -> Outcome<Self> {
+    pub fn new(value: Value, path: &str) -> Outcome<Self> {
+        Self::within(value, path.to_owned())
+    }
+
+    fn within(value: Value, path: String) -> Outcome<Self> {
         let object = match value.get_type() {
             Type::Undefined => None,
             Type::Object if !value.is_array() && value.typed_array().is_none() => Some(value),
             other => {
-                let name = if path.is_empty() { "options" } else { path };
+                let name = if path.is_empty() { "options" } else { &path };
                 let given = if value.is_array() { "an array" } else { other.name() };
                 return Err(Error::config(name, format!("must be an object, got {given}")).into());
             }
@@ -40,11 +44,13 @@ impl Reader {
         Ok(Self { object, path, known: Vec::new(), given })
     }
 
-    fn full(&self, key: &str) -> String {
+    /// Where `key` is in the caller's own object.
+    pub fn full(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    fn wrong(&self, key: &str, wanted: &str, value: Value) -> Error {
+    /// The error for a value of the wrong type.
+    pub fn wrong(&self, key: &str, wanted: &str, value: Value) -> Error {
         let given = if value.is_array() { "an array" } else { value.get_type().name() };
         Error::config(self.full(key), format!("must be {wanted}, got {given}"))
     }
@@ -72,14 +78,39 @@ impl Reader {
     }
 
     pub fn boolean(&mut self, key: &'static str) -> Outcome<bool> {
+        Ok(self.flag(key)?.unwrap_or_default())
+    }
+
+    /// A boolean for which being left out has a meaning of its own.
+    pub fn flag(&mut self, key: &'static str) -> Outcome<Option<bool>> {
         match self.any(key)? {
-            None => Ok(false),
-            Some(value) => Ok(value.as_boolean().ok_or_else(|| self.wrong(key, "a boolean", value))?),
+            None => Ok(None),
+            Some(value) => Ok(Some(value.as_boolean().ok_or_else(|| self.wrong(key, "a boolean", value))?)),
         }
     }
 
+    /// Options within this object.
+    pub fn object(&mut self, key: &'static str) -> Outcome<Option<Reader>> {
+        self.any(key)?.map(|value| Reader::within(value, self.full(key))).transpose()
+    }
+
+    /// A list of strings.
+    pub fn texts(&mut self, key: &'static str) -> Outcome<Vec<String>> {
+        let Some(list) = self.any(key)? else { return Ok(Vec::new()) };
+        if !list.is_array() {
+            return Err(self.wrong(key, "an array of strings", list).into());
+        }
+        let mut texts = Vec::new();
+        for index in 0..list.length() {
+            let one = list.at(index)?;
+            let wrong = || Error::config(format!("{}.{index}", self.full(key)), format!("must be a string, got {}", one.get_type().name()));
+            texts.push(one.text().ok_or_else(wrong)?);
+        }
+        Ok(texts)
+    }
+
     /// One of a fixed list of words.
-    fn word<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Outcome<Option<T>> {
+    pub fn word<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Outcome<Option<T>> {
         let Some(text) = self.string(key)? else { return Ok(None) };
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
         let list = || words.iter().map(|(word, _)| format!("'{word}'")).collect::<Vec<_>>().join(", ");
@@ -88,22 +119,11 @@ impl Reader {
 
     /// Any JSON value.
     pub fn json(&mut self, key: &'static str) -> Outcome<Option<Json>> {
-        let Some(value) = self.any(key)? else { return Ok(None) };
-        let problem = || Error::config(self.full(key), "must be a JSON value");
-        let text = match value.to_json() {
-            Ok(Some(text)) => text,
-            Ok(None) => return Err(problem().into()),
-            Err(_) => {
-                // A cycle or a bigint: JSON.stringify threw, and our error says where.
-                let why = Value::take_exception(value.env).and_then(|thrown| thrown.get("message").ok()?.text());
-                return Err(Error::config(self.full(key), format!("must be a JSON value: {}", why.unwrap_or_default())).into());
-            }
-        };
-        Ok(Some(serde_json::from_str(&text).map_err(|_| problem())?))
+        self.any(key)?.map(|value| json(value, &self.full(key))).transpose()
     }
 
     /// An object whose values are all strings.
-    fn strings(&mut self, key: &'static str) -> Outcome<Vec<(String, String)>> {
+    pub fn strings(&mut self, key: &'static str) -> Outcome<Vec<(String, String)>> {
         let Some(value) = self.any(key)? else { return Ok(Vec::new()) };
         if value.get_type() != Type::Object || value.is_array() {
             return Err(self.wrong(key, "an object of strings", value).into());
@@ -131,11 +151,33 @@ impl Reader {
     }
 }
 
+/// A JSON value; `path` is where it is in the caller's own object.
+pub fn json(value: Value, path: &str) -> Outcome<Json> {
+    let problem = || Error::config(path, "must be a JSON value");
+    let text = match value.to_json() {
+        Ok(Some(text)) => text,
+        Ok(None) => return Err(problem().into()),
+        Err(_) => {
+            // A cycle or a bigint: JSON.stringify threw, and our error says where.
+            let why = Value::take_exception(value.env).and_then(|thrown| thrown.get("message").ok()?.text());
+            return Err(Error::config(path, format!("must be a JSON value: {}", why.unwrap_or_default())).into());
+        }
+    };
+    Ok(serde_json::from_str(&text).map_err(|_| problem())?)
+}
+
 const MODES: [(&str, Mode); 4] = [("auto", Mode::Auto), ("aot", Mode::Aot), ("jit", Mode::Jit), ("interpreter", Mode::Interpreter)];
 
 /// The options of a WebAssembly node.
 pub fn node(value: Value) -> Outcome<NodeOptions> {
     let mut reader = Reader::new(value, "")?;
+    let options = node_in(&mut reader)?;
+    reader.finish()?;
+    Ok(options)
+}
+
+/// Takes them out of an object that may hold others.
+pub fn node_in(reader: &mut Reader) -> Outcome<NodeOptions> {
     let kinds = Kind::ALL.map(|kind| (kind.name(), kind));
     let mut options = NodeOptions {
         name: reader.string("name")?,
@@ -149,8 +191,7 @@ pub fn node(value: Value) -> Outcome<NodeOptions> {
         stateless: reader.boolean("stateless")?,
         ..NodeOptions::default()
     };
-    if let Some(value) = reader.any("exports")? {
-        let mut exports = Reader::new(value, "exports")?;
+    if let Some(mut exports) = reader.object("exports")? {
         let names = ExportNames::default();
         options.exports = ExportNames {
             process: exports.string("process")?.unwrap_or(names.process),
@@ -160,47 +201,32 @@ pub fn node(value: Value) -> Outcome<NodeOptions> {
         };
         exports.finish()?;
     }
-    if let Some(value) = reader.any("pool")? {
-        let mut pool = Reader::new(value, "pool")?;
+    if let Some(mut pool) = reader.object("pool")? {
         options.pool_min = pool.number("min")?;
         options.pool_max = pool.number("max")?;
         options.pool_idle_ttl_ms = pool.number("idleTtlMs")?;
         options.pool_max_queue = pool.number("maxQueue")?;
         pool.finish()?;
     }
-    if let Some(value) = reader.any("sessions")? {
-        let mut sessions = Reader::new(value, "sessions")?;
+    if let Some(mut sessions) = reader.object("sessions")? {
         options.sessions_max = sessions.number("max")?;
         options.sessions_ttl_ms = sessions.number("ttlMs")?;
         sessions.finish()?;
     }
-    if let Some(value) = reader.any("wasi")? {
-        options.wasi = wasi(value)?;
+    if let Some(wasi) = reader.object("wasi")? {
+        options.wasi = grants(wasi)?;
     }
     if let Some(value) = reader.any("hostFunctions")? {
-        let functions = host_functions(&reader, value)?;
+        let functions = host_functions(reader, value)?;
         options.host_functions = Some(Arc::new(functions) as Arc<dyn HostFunctions>);
     }
-    reader.finish()?;
     Ok(options)
 }
 
-fn wasi(value: Value) -> Outcome<WasiGrants> {
-    let mut reader = Reader::new(value, "wasi")?;
-    let mut args = Vec::new();
-    if let Some(list) = reader.any("args")? {
-        if !list.is_array() {
-            return Err(reader.wrong("args", "an array of strings", list).into());
-        }
-        for index in 0..list.length() {
-            let one = list.at(index)?;
-            let wrong = || Error::config(format!("wasi.args.{index}"), format!("must be a string, got {}", one.get_type().name()));
-            args.push(one.text().ok_or_else(wrong)?);
-        }
-    }
+fn grants(mut reader: Reader) -> Outcome<WasiGrants> {
     let grants = WasiGrants {
         env: reader.strings("env")?,
-        args,
+        args: reader.texts("args")?,
         preopens: reader.strings("preopens")?.into_iter().map(|(guest, host)| (guest, PathBuf::from(host))).collect(),
         clock: reader.boolean("clock")?,
         random: reader.boolean("random")?,
@@ -222,7 +248,7 @@ fn host_functions(reader: &Reader, value: Value) -> Outcome<JsHostFunctions> {
         }
         functions.push((name, function));
     }
-    Ok(JsHostFunctions::new(value.env, functions)?)
+    Ok(JsHostFunctions::new(functions)?)
 }
 
 /// Where a module comes from: a path, a file URL or bytes.
@@ -292,6 +318,13 @@ pub fn process(value: Value) -> Outcome<ProcessOptions> {
         return Ok(ProcessOptions::default());
     }
     let mut reader = Reader::new(value, "")?;
+    let options = process_in(&mut reader)?;
+    reader.finish()?;
+    Ok(options)
+}
+
+/// Takes them out of an object that may hold others.
+pub fn process_in(reader: &mut Reader) -> Outcome<ProcessOptions> {
     let session = reader.string("sessionId")?.map(|text| SessionId::new(&text)).transpose()?;
     let timeout = timeout("timeoutMs", reader.number("timeoutMs")?)?;
     let mut metadata = match reader.json("metadata")? {
@@ -312,7 +345,6 @@ pub fn process(value: Value) -> Outcome<ProcessOptions> {
     {
         return Err(reader.wrong("signal", "an AbortSignal", signal).into());
     }
-    reader.finish()?;
     Ok(ProcessOptions { session, timeout, has_signal: signal.is_some(), metadata })
 }
 

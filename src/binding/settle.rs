@@ -41,6 +41,11 @@ impl Ticket {
         Ok(Self { number, door, answered: false })
     }
 
+    /// The slot's number.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
     /// Answers, from any thread.
     pub fn answer(mut self, result: Result<Vec<Packet>>) {
         self.answered = true;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
 
-use super::convert;
+use super::convert::{self, dress};
 use super::error::{Outcome, throw};
 use super::options::ProcessOptions;
 use super::settle::Ticket;
@@ -28,21 +28,6 @@ pub fn open(node: &Arc<WasmNode>, options: ProcessOptions) -> Result<NativeStrea
     let ProcessOptions { session, timeout, metadata, .. } = options;
     let stream = node.open(StreamOptions { session, timeout, continue_on_error: false })?;
     Ok(NativeStream { stream: Arc::new(stream), metadata: metadata.map(Arc::new) })
-}
-
-/// Adds the stream's metadata beneath the item's own.
-fn dress(mut packet: Packet, base: Option<&Arc<Map<String, Json>>>) -> Packet {
-    if let Some(base) = base {
-        packet.metadata = Some(match packet.metadata.take() {
-            None => Arc::clone(base),
-            Some(own) => {
-                let mut merged = (**base).clone();
-                merged.extend(own.iter().map(|(key, value)| (key.clone(), value.clone())));
-                Arc::new(merged)
-            }
-        });
-    }
-    packet
 }
 
 impl NativeStream {

@@ -9,7 +9,7 @@ use super::error::{Outcome, throw};
 use super::hooks::{self, Hook};
 use super::promise::Deferred;
 use super::value::Value;
-use super::{nodes, options, stream};
+use super::{hybrid, nodes, options, stream};
 use crate::data::SessionId;
 use crate::engine::{ModuleSource, NodeConfig, WasmNode};
 use crate::error::Error;
@@ -23,13 +23,13 @@ pub struct WasmEdgeNode {
     node: Arc<WasmNode>,
 }
 
-fn make(module: Value, given: Value) -> Outcome<WasmEdgeNode> {
+fn make(module: Value, given: Value, hybrid: bool) -> Outcome<WasmEdgeNode> {
     let source = options::module(module)?;
     let name = match &source {
         ModuleSource::Path(path) => path.file_stem().map_or_else(|| "wasm".to_owned(), |stem| stem.to_string_lossy().into_owned()),
         ModuleSource::Bytes(_) => "wasm".to_owned(),
     };
-    let node = WasmNode::new(source, NodeConfig::new(options::node(given)?, &name)?)?;
+    let node = WasmNode::new(source, NodeConfig::new(if hybrid { hybrid::node(given)? } else { options::node(given)? }, &name)?)?;
     nodes::remember(&node);
     Ok(WasmEdgeNode { node })
 }
@@ -80,11 +80,12 @@ impl WasmEdgeNode {
     /// @param module Path, file URL or bytes of a WebAssembly module.
     /// @param options See `WasmEdgeNodeOptions`.
     /// @throws `ConfigurationError` (`ERR_CONFIG`) with the `path` of a wrong or unknown option.
+    // `hybrid` is for JavaScript's HybridWasmNode: the options then have a remote and its services.
     #[napi(constructor, ts_args_type = "module: string | URL | Uint8Array, options?: WasmEdgeNodeOptions")]
-    pub fn new(env: Env, module: Unknown<'_>, options: Unknown<'_>) -> napi::Result<Self> {
+    pub fn new(env: Env, module: Unknown<'_>, options: Unknown<'_>, hybrid: Option<bool>) -> napi::Result<Self> {
         let raw = env.raw();
         let given = Value { env: raw, raw: options.raw() };
-        make(Value { env: raw, raw: module.raw() }, given).map_err(|failure| throw(raw, failure))
+        make(Value { env: raw, raw: module.raw() }, given, hybrid == Some(true)).map_err(|failure| throw(raw, failure))
     }
 
     /// Name in errors, metrics and logs.
