@@ -95,22 +95,22 @@ impl Balancer {
                 match current.resolved {
                     None => return Ok(Arc::clone(&current.lanes)),
                     Some(at) if at.elapsed() < RESOLVED_TTL => return Ok(Arc::clone(&current.lanes)),
-                    Some(_) => true,
+                    old => old,
                 }
             } else {
-                false
+                None
             }
         };
-        if stale {
+        if stale.is_some() {
             // Old addresses serve while new ones are looked up.
             let balancer = Arc::clone(self);
             runtime::spawn(async move {
-                if let Err(error) = balancer.resolve(generation, true).await {
+                if let Err(error) = balancer.resolve(generation, stale).await {
                     tracing::warn!(target: "remote", %error, "the old addresses stay");
                 }
             })?;
         } else {
-            self.resolve(generation, false).await?;
+            self.resolve(generation, None).await?;
         }
         Ok(self.known())
     }
@@ -128,12 +128,12 @@ impl Balancer {
         }
     }
 
-    async fn resolve(&self, generation: u64, again: bool) -> Result<()> {
+    /// Looks the names up: for the first time in this generation, or again after the lookup at `stale`.
+    async fn resolve(&self, generation: u64, stale: Option<Instant>) -> Result<()> {
         let _one = self.resolving.lock().await;
         let done = {
             let current = self.current.read();
-            let fresh = current.resolved.is_none_or(|at| at.elapsed() < RESOLVED_TTL);
-            current.generation == Some(generation) && (fresh || !again)
+            current.generation == Some(generation) && stale.is_none_or(|at| current.resolved != Some(at))
         };
         if done {
             // Somebody else did it meanwhile.
