@@ -65,7 +65,7 @@ class DuplexIterator extends PacketIterator {
   async #give() {
     try {
       const got = this._read()
-      if (got === false || (got !== true && !(await got))) return true
+      if (got === false || (got !== true && !(await got)) || this._over) return true
       this.#ahead++
       return this._native.send(this._value)
     } catch (error) {

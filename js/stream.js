@@ -27,7 +27,8 @@ class ItemIterator extends PacketIterator {
       if (!this._native) await this._start()
       while (!this._over && !this._sourceDone && !this.#broken && this.#slots.length + this._ready.length < READ_AHEAD) {
         const got = this._read()
-        if (got === true || (got !== false && (await got))) this.#give(this._value)
+        // Waiting leaves time for the stream to end: what is given then would open its session anew.
+        if (got === true || (got !== false && (await got) && !this._over)) this.#give(this._value)
       }
       if (this._sourceDone && !this.#broken && !this.#flushed && !this._over) {
         this.#flushed = true
