@@ -325,8 +325,10 @@ export type PayloadFormat = 'json' | 'pickle' | 'raw' | 'auto'
 export interface RemoteObjectNodeOptions extends RemoteExecutorConfig {
   /** Name in errors, metrics and logs. Default: the node type. */
   name?: string
-  /** The node type on the service. */
-  nodeType: string
+  /** The node type on the service. Required unless `object` is given. */
+  nodeType?: string
+  /** An object on the service in place of a node type: its session, or the code that each stream makes one of. Always streamed. */
+  object?: string | CodePackage
   /** The node's parameters there. */
   config?: Record<string, Json>
   /** How payloads travel. Default `auto`. */
@@ -586,10 +588,10 @@ export declare class RemoteExecutionClient {
 }
 
 /**
- * A node type of a remote service as a media node.
+ * A node type of a remote service, or an object that lives there, as a media node.
  *
  * Each item is a call of its own; with `streaming` all items of a `process` go through one stream, in which the remote node keeps its
- * state and may answer as it likes. Errors are `RemoteExecutionError`s with a stable `code`.
+ * state and may answer as it likes; an `object` is always streamed. Errors are `RemoteExecutionError`s with a stable `code`.
  */
 export declare class RemoteObjectNode {
   /**

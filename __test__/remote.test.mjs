@@ -180,6 +180,19 @@ describe.skipIf(missing)('against Python', () => {
       await made.releaseObject(sessionId)
     })
 
+    test('are nodes as well: by session, or made for each stream', async () => {
+      const made = await client(server)
+      const code = await codePackage()
+      const { sessionId } = await made.executeObjectMethod({ codePackage: code }, '__init__')
+      await made.executeObjectMethod(sessionId, 'add', [5])
+      const live = remote(server, { object: sessionId })
+      expect((await collect(live.process([1, 2]))).map(({ data }) => data)).toEqual([16, 17, 'flushed'])
+      expectError(await rejection(live.call(1)), 'ERR_CONFIG')
+      const fresh = remote(server, { object: { codePackage: code }, format: 'json', name: 'counter' })
+      for (const _ of [1, 2]) expect((await collect(fresh.process([1]))).map(({ data }) => data)).toEqual([11, 'flushed'])
+      expect(fresh.name).toBe('counter')
+    })
+
     test('generators come as one stream, whatever their batches', async () => {
       const made = await client(server)
       const { sessionId } = await made.executeObjectMethod({ codePackage: await codePackage() }, '__init__')
@@ -388,6 +401,9 @@ describe('options', () => {
   test.each([
     [{ host: 'x' }, 'nodeType'],
     [{ host: 'x', nodeType: '' }, 'nodeType'],
+    [{ host: 'x', object: 5 }, 'object'],
+    [{ host: 'x', object: { codePackage: 'text' } }, 'object.codePackage'],
+    [{ host: 'x', object: 'id', nodeType: 'A' }, 'nodeType'],
     [{ host: 'x', nodeType: 'A', config: [] }, 'config'],
     [{ host: 'x', nodeType: 'A', format: 'xml' }, 'format'],
     [{ host: 'x', nodeType: 'A', streaming: 'yes' }, 'streaming'],

@@ -325,8 +325,10 @@ export type PayloadFormat = 'json' | 'pickle' | 'raw' | 'auto'
 export interface RemoteObjectNodeOptions extends RemoteExecutorConfig {
   /** Name in errors, metrics and logs. Default: the node type. */
   name?: string
-  /** The node type on the service. */
-  nodeType: string
+  /** The node type on the service. Required unless `object` is given. */
+  nodeType?: string
+  /** An object on the service in place of a node type: its session, or the code that each stream makes one of. Always streamed. */
+  object?: string | CodePackage
   /** The node's parameters there. */
   config?: Record<string, Json>
   /** How payloads travel. Default `auto`. */

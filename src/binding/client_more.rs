@@ -39,7 +39,7 @@ fn bytes(reader: &mut Reader, key: &'static str) -> Outcome<Option<bytes::Bytes>
 }
 
 /// An object on the remote: the session that names it, or the code package that makes it.
-fn object(value: Value) -> Outcome<ObjectSource> {
+pub(super) fn object(value: Value) -> Outcome<ObjectSource> {
     if let Some(session) = value.text() {
         return Ok(ObjectSource::Session(session));
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
 
+use super::client_more::object;
 use super::duplex::{self, NativeDuplex};
 use super::error::{Outcome, throw};
 use super::hooks::{self, Hook};
@@ -14,30 +15,37 @@ use super::remote_options;
 use super::value::{Thrown, Value};
 use crate::data::{SessionId, Value as Json};
 use crate::error::Error;
-use crate::remote::{Client, NodeTarget, RemoteConfig};
+use crate::remote::{Client, NodeTarget, ObjectSource, RemoteConfig};
 
-/// A node type of a remote service as a media node.
+/// A node type of a remote service, or an object that lives there, as a media node.
 ///
 /// Each item is a call of its own; with `streaming` all items of a `process` go through one stream, in which the remote node keeps its
-/// state and may answer as it likes. Errors are `RemoteExecutionError`s with a stable `code`.
+/// state and may answer as it likes; an `object` is always streamed. Errors are `RemoteExecutionError`s with a stable `code`.
 #[napi]
 pub struct RemoteObjectNode {
     name: String,
     client: Client,
     target: Arc<NodeTarget>,
+    /// In place of the target's node type.
+    object: Option<ObjectSource>,
     streaming: bool,
     stops: Stops,
 }
 
 fn make(given: Value) -> Outcome<RemoteObjectNode> {
     let mut reader = Reader::new(given, "")?;
-    let target = remote_options::target(&mut reader)?;
-    let name = reader.string("name")?.unwrap_or_else(|| target.node_type.clone());
-    let streaming = reader.boolean("streaming")?;
+    let object = reader.any("object")?.map(object).transpose()?;
+    let target = match object {
+        None => remote_options::target(&mut reader)?,
+        Some(_) => NodeTarget { format: remote_options::format(&mut reader)?, ..NodeTarget::default() },
+    };
+    let fallback = if object.is_some() { "remote object" } else { &target.node_type };
+    let name = reader.string("name")?.unwrap_or_else(|| fallback.to_owned());
+    let streaming = reader.boolean("streaming")? || object.is_some();
     let remote = remote_options::remote(&mut reader)?;
     reader.finish()?;
     let client = Client::new(RemoteConfig::new(remote)?)?;
-    Ok(RemoteObjectNode { name, client, target: Arc::new(target), streaming, stops: Stops::default() })
+    Ok(RemoteObjectNode { name, client, target: Arc::new(target), object, streaming, stops: Stops::default() })
 }
 
 impl RemoteObjectNode {
@@ -49,10 +57,21 @@ impl RemoteObjectNode {
         Ok(Value { env, raw })
     }
 
+    fn single(&self, ticket: u32, item: Value, given: Value) -> Outcome<String> {
+        if self.object.is_some() {
+            return Err(Error::config("object", "is streamed: use process").into());
+        }
+        remote_calls::execute(&self.client, &self.target, &self.stops, ticket, item, options::process(given)?)
+    }
+
     fn duplex(&self, given: Value) -> Outcome<NativeDuplex> {
         let (scope, metadata, _) = remote_calls::scope(options::process(given)?);
         let session = scope.session.clone().unwrap_or_else(SessionId::anonymous);
-        Ok(NativeDuplex::new(self.client.stream_node(&self.target, scope), session, metadata))
+        let stream = match &self.object {
+            None => self.client.stream_node(&self.target, scope),
+            Some(object) => self.client.stream_object(object, self.target.format, scope),
+        };
+        Ok(NativeDuplex::new(stream, session, metadata))
     }
 }
 
@@ -105,8 +124,7 @@ impl RemoteObjectNode {
         let raw = env.raw();
         let item = Value { env: raw, raw: item.raw() };
         let given = Value { env: raw, raw: options.raw() };
-        let done = options::process(given).and_then(|given| remote_calls::execute(&self.client, &self.target, &self.stops, ticket, item, given));
-        done.map_err(|failure| throw(raw, failure))
+        self.single(ticket, item, given).map_err(|failure| throw(raw, failure))
     }
 
     /// Stops the call of the slot `ticket`. Internal.
