@@ -29,14 +29,22 @@ export interface VideoFrame {
 }
 /** What a node works on. */
 export type Payload = Uint8Array | string | AudioFrame | Tensor | VideoFrame | Json
-/** How a router decided for a packet. */
+/** What the last router that a packet went through did with it. */
 export interface RouteInfo {
+  /** Where the answer was made; `hybrid` when both sides had a part in it. */
   target: 'edge' | 'cloud' | 'hybrid'
+  /** Why it was to run there, for people. */
   reason: string
+  /** Whether another side than the one decided for answered. */
   fallback: boolean
+  /** Requests made for it, on both sides. */
   attempts: number
+  /** Milliseconds spent at the edge, waiting included. */
   edgeMs?: number
+  /** Milliseconds spent on the cloud, waiting included. */
   cloudMs?: number
+  /** Whether a second request was sent because the first took long. */
+  hedged?: boolean
 }
 /** What comes out of a node. */
 export interface Packet<P = any> {
@@ -82,6 +90,268 @@ export interface MediaNode {
   closeSession(sessionId: string): Promise<void>
   metrics(): Record<string, any>
   cleanup(): Promise<void>
+}
+/** What a pipeline or a router takes as a node: a node, an object that has at least `process`, or a function from a stream to a stream. */
+export type PipelineNode =
+  | MediaNode
+  | { process(source: AsyncIterable<Packet>, options: NodeStreamInfo): AsyncIterable<Item> | Promise<AsyncIterable<Item>> }
+  | ((source: AsyncIterableIterator<Packet>, info: NodeStreamInfo) => AsyncIterable<Item>)
+/** What a node of the application is told about its stream. */
+export interface NodeStreamInfo {
+  sessionId: string
+  /** Aborts when nobody wants the stream's packets any more. */
+  signal?: AbortSignal
+  timeoutMs?: number
+  traceparent?: string
+}
+/** Base class for nodes of the application. Behind a router a node answers an item before it asks for the next one. */
+export declare class Node {
+  constructor(options?: { name?: string; config?: Json })
+  /** Name in errors, metrics and logs. Default: the class's. */
+  readonly name: string
+  readonly config: any
+  /** Kinds that it takes in and puts out, where it says so: a pipeline refuses neighbours that have none in common. */
+  readonly accepts?: Kind[]
+  readonly produces?: Kind[]
+  /** Called once, before the first stream. */
+  initialize(): Promise<void>
+  /** Called for each stream; what it yields goes to the next node. */
+  process?(source: AsyncIterable<Packet>, options?: NodeStreamInfo): AsyncIterable<Item>
+  /** Called when a session ends. */
+  closeSession(sessionId: string): Promise<void>
+  metrics(): Record<string, unknown>
+  cleanup(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+/** Options of a pipeline. */
+export interface PipelineOptions {
+  /** Name in errors and metrics. Default `pipeline`. */
+  name?: string
+  /** Items that each node may have under way, and that may wait between two nodes. 1 to 65536, default 8. */
+  bufferSize?: number
+  /**
+   * What becomes of a stream when one of its items fails. `throw` (default): it rejects with the error, after what was answered before.
+   * `skip`: the item is left out. `emit`: a packet of kind `json`, `{ error: { code, name, message, retryable, nodeName, sessionId } }`, with
+   * the code in `metadata.error`, takes its place; no further node gets it.
+   */
+  onError?: 'throw' | 'skip' | 'emit'
+}
+/** Figures of a pipeline's nodes. */
+export interface PipelineMetrics {
+  name: string
+  nodes: { name: string; metrics: Record<string, any> }[]
+}
+/**
+ * Nodes of every kind, one after the other or as the graph of a manifest. Native nodes hand packets to each other without JavaScript.
+ *
+ * Order is kept within a session, sessions run side by side; nothing is read from the source before a consumer asks and buffers allow. Break,
+ * abort and errors stop every node's work and close the source. The end of the source flushes node after node.
+ */
+export declare class Pipeline implements MediaNode {
+  /**
+   * @throws `ConfigurationError` (`ERR_CONFIG`) with the `path` of what is no node (`nodes.1`) or of a wrong option.
+   */
+  constructor(nodes?: PipelineNode[], options?: PipelineOptions)
+  /**
+   * The pipeline of a RemoteMedia manifest, version v1: text in YAML or JSON, a path, or an object.
+   *
+   * @throws `ConfigurationError` (`ERR_CONFIG`) whose `path` leads into the manifest, such as `nodes.2.node_type`.
+   */
+  static fromManifest(manifest: string | URL | object, options?: ManifestOptions): Pipeline
+  readonly name: string
+  readonly nodes: PipelineNode[]
+  /** Adds a node at the end. Until the pipeline is first used: `PipelineError` (`ERR_PIPELINE`) afterwards. */
+  addNode(node: PipelineNode): this
+  /** Removes the first node of this name; whether there was one. */
+  removeNode(name: string): boolean
+  /** The first node of this name. */
+  getNode(name: string): PipelineNode | undefined
+  /** Makes all nodes ready. Idempotent; `process` does it if nobody did. */
+  initialize(): Promise<void>
+  /** A packet's `sequence` is the index of the pipeline's input that it answers; with several output nodes, `metadata.node` names the node. */
+  process(source: Source, options?: ProcessOptions): PacketIterator
+  /** All packets at once. */
+  run(source: Source, options?: ProcessOptions): Promise<Packet[]>
+  /** Initializes, runs `work` and cleans up, whatever happens. */
+  managedExecution<T>(work: (pipeline: this) => T | Promise<T>): Promise<T>
+  /**
+   * The pipeline as a manifest, version v1: an object, or its text. Secrets (`authToken`, `tls`), functions and clients are left out.
+   *
+   * @throws `ConfigurationError` (`ERR_CONFIG`) for a module that was given as bytes.
+   */
+  toManifest(options?: { format?: 'object' }): Record<string, Json>
+  toManifest(options: { format: 'json' | 'yaml' }): string
+  closeSession(sessionId: string): Promise<void>
+  metrics(): PipelineMetrics & Record<string, unknown>
+  /** Stops all streams (they reject with `ERR_CLOSED`) and cleans all nodes up. Idempotent. */
+  cleanup(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+/** How the nodes of a manifest are made. */
+export interface ManifestOptions extends PipelineOptions {
+  /** Makes the node of a type: beside the built-in types, before them where the names are the same. */
+  nodes?: Record<string, (params: any, about: { id: string; nodeType: string; manifestNode: any }) => PipelineNode>
+  /** The remote for nodes that are to run, or may run, on one and name no `host`. */
+  remote?: RemoteExecutorConfig
+  /** Folder that module paths in the manifest are relative to. Default: the manifest's own, or the working directory. */
+  baseDir?: string
+}
+/** When a circuit breaker opens, and how it closes again. */
+export interface CircuitBreakerOptions {
+  /** Failures in a row that open it. Default 5. */
+  failureThreshold?: number
+  /** Share of failures among the last `windowItems` calls that opens it as well. Default: none. */
+  failureRate?: number
+  /** Calls in the window before `failureRate` counts. Default 20. */
+  minimumCalls?: number
+  /** Calls in the window. Default 100. */
+  windowItems?: number
+  /** Successful probes that close it. Default 2. */
+  successThreshold?: number
+  /** Milliseconds before an open breaker lets a probe through. Default 10000. */
+  resetTimeoutMs?: number
+  /** Probes at the same time. Default 1. */
+  probes?: number
+}
+/** Options of a router. */
+export interface IntelligentRouterOptions {
+  /** Runs here, such as a `WasmEdgeNode`. */
+  edge: PipelineNode
+  /** Runs elsewhere, such as a `RemoteObjectNode`; asked item by item. */
+  cloud: PipelineNode
+  /** Default `router`. */
+  name?: string
+  /**
+   * `auto` (default): by rules and by what was learned. `edge-first`, `cloud-first`: that side, the other as fallback. `hybrid`: both have a
+   * part in each item, see `hybrid`.
+   */
+  strategy?: 'edge-first' | 'cloud-first' | 'auto' | 'hybrid'
+  /** Items up to this many bytes run at the edge. Given: a rule. Default: 100 KiB until more is learned. */
+  edgeMaxBytes?: number
+  /** Items from this many bytes on run in the cloud. Given: a rule. Default: 10 MiB until more is learned. */
+  cloudMinBytes?: number
+  /** How complex items are, 0 to 1: below 0.3 edge, above 0.8 cloud. */
+  complexity?: number | ((item: Packet) => number | undefined | Promise<number | undefined>)
+  /** Prefers the side that answers in time to the cheaper one. */
+  realtime?: boolean
+  /** Milliseconds that an item's answer should take at most. */
+  latencyBudgetMs?: number
+  /** For the strategy `hybrid`. */
+  hybrid?: {
+    /** Before the cloud. With neither this nor `postprocess` nor `escalate`, the edge prepares items for the cloud. */
+    preprocess?: PipelineNode
+    /** After the cloud. */
+    postprocess?: PipelineNode
+    /**
+     * The edge answers, and the cloud is asked where that answer is unsure: when the function says so, or when the number at the dotted path
+     * `confidence`, in the answer's metadata or JSON, lies between `low` and `high` or is missing.
+     */
+    escalate?: ((edgeResult: Packet) => boolean | Promise<boolean>) | { confidence: string; low: number; high: number }
+  }
+  /** What "better" means: one cost, the sum of these weights times what an item took. */
+  cost?: {
+    /** Per millisecond of latency. Default 1. */
+    latencyMs?: number
+    /** Per call to the cloud. Default 0. */
+    cloudCall?: number
+    /** Per byte sent to the cloud. Default 0. */
+    cloudByte?: number
+    /** Per millisecond of work at the edge. Default 0. */
+    edgeMs?: number
+    /** Per failure. Default 1000. */
+    error?: number
+  }
+  /** Learning; `false`: rules and thresholds only. */
+  adaptive?:
+    | boolean
+    | {
+        enabled?: boolean
+        /** Share of the running cost that may go into trying the side that seems worse. Default 0.01. */
+        exploration?: number
+        /** Items after which an observation counts half. */
+        halfLifeItems?: number
+        /** Share by which the other side must be better before items move. Default 0.05. */
+        hysteresis?: number
+      }
+  /** Of each side. */
+  circuitBreaker?: CircuitBreakerOptions
+  /** Whether the other side is tried when one fails (default), and when it takes longer than `afterMs`. */
+  fallback?:
+    | boolean
+    | {
+        enabled?: boolean
+        /** Milliseconds after which a side is given up for the other. Default: what the item's `timeoutMs` leaves. */
+        afterMs?: number
+        /** Most fallbacks to the cloud, in percent of the items. Default: no limit. */
+        budgetPercent?: number
+      }
+  /** A second request to the cloud when the first takes long. Default: none. */
+  hedge?: {
+    /** Send it after this percentile of the latency. Default 95. */
+    percentile?: number
+    /** Most second requests, in percent. Default 2. */
+    maxPercent?: number
+    /** Never sooner than this many milliseconds. */
+    minDelayMs?: number
+    /** After this many milliseconds, instead of a percentile. */
+    delayMs?: number
+  }
+  /** Items of a session that travel to the cloud together. Default: each by itself. */
+  batch?: { maxItems: number; maxDelayMs: number }
+  /** Items that each side may have at once, and that may wait for it; more are tried on the other side. Default: no limit. */
+  bulkhead?: { edge?: number; cloud?: number; maxQueue?: number }
+  /** Milliseconds between measurements of the way to the cloud (`grpc.health.v1`); 0: none. Default 1000. */
+  probeIntervalMs?: number
+  /** What another router had learned: its `exportState()`. */
+  warmStart?: Record<string, any>
+  /** Makes decisions repeatable. */
+  seed?: number
+}
+/** A decision: where an item would run, why, and what each side is expected to take. */
+export interface RouterDecision {
+  target: 'edge' | 'cloud' | 'hybrid'
+  /** For people. */
+  reason: string
+  /** The same for programs, such as `learned`; the keys of `metrics().byReason`. */
+  rule: string
+  /** Whether it was made to learn about the side that seems worse. */
+  explored: boolean
+  predicted: { edge: RouterEstimate; cloud: RouterEstimate }
+}
+/** What a side is expected to take. */
+export interface RouterEstimate {
+  latencyMs: number
+  cost: number
+  /** Observations behind it, older ones counting less; 0: a guess. */
+  samples: number
+}
+/** Figures of a router; docs/metrics.md has the table. */
+export interface RouterMetrics extends Record<string, any> {
+  items: number
+  byTarget: Record<'edge' | 'cloud' | 'hybrid', number>
+  byReason: Record<string, number>
+  fallbacks: number
+  hedges: number
+}
+export interface IntelligentRouter {
+  /** Where an item would run now, by the same rule as `process`; changes nothing. */
+  decide(item: Item): RouterDecision
+  /** Tells of each decision, fallback or change of a circuit breaker. */
+  on(event: 'decision', listener: (about: RouterDecision & { sessionId: string; sequence: number; bytes: number }) => void): this
+  on(
+    event: 'fallback',
+    listener: (about: {
+      from: 'edge' | 'cloud'
+      to: 'edge' | 'cloud'
+      error: { code: string; message: string } | null
+      sessionId: string
+      sequence: number
+    }) => void,
+  ): this
+  on(event: 'breaker', listener: (about: { target: 'edge' | 'cloud'; from: string; to: string }) => void): this
+  /** Stops telling. */
+  off(event: 'decision' | 'fallback' | 'breaker', listener: (...args: any[]) => void): this
+  [Symbol.asyncDispose](): Promise<void>
 }
 /** A function of the application that guests may call by its name through `rm.call_host`. */
 export type HostFunction = (data: Buffer, info: { sessionId: string }) => Uint8Array | string | Promise<Uint8Array | string>
@@ -325,8 +595,10 @@ export type PayloadFormat = 'json' | 'pickle' | 'raw' | 'auto'
 export interface RemoteObjectNodeOptions extends RemoteExecutorConfig {
   /** Name in errors, metrics and logs. Default: the node type. */
   name?: string
-  /** The node type on the service. Required unless `object` is given. */
+  /** The node type on the service. Required unless `object` or `manifest` is given. */
   nodeType?: string
+  /** A whole pipeline in place of a node type, by protocol v1. Always streamed, except by `call` and behind a router. */
+  manifest?: Record<string, any>
   /** An object on the service in place of a node type: its session, or the code that each stream makes one of. Always streamed. */
   object?: string | CodePackage
   /** The node's parameters there. */
@@ -335,6 +607,14 @@ export interface RemoteObjectNodeOptions extends RemoteExecutorConfig {
   format?: PayloadFormat
   /** One stream for all items, which keeps the node's state there, instead of a call for each. Default false. */
   streaming?: boolean
+}
+/**
+ * A pipeline that runs on a remote, with the parameters that RemoteMedia's manifests have for it: `endpoint` or `endpoints`, `manifest`,
+ * `timeout_ms` (30000), `retry`, `circuit_breaker`, `load_balance_strategy`, `health_check`, `auth_token` (`${NAME}`: an environment
+ * variable), `metadata`. `manifest_url` and `pipeline_name` are refused: nothing is fetched over HTTP.
+ */
+export declare class RemotePipelineNode extends RemoteObjectNode {
+  constructor(params: Record<string, any> & { name?: string })
 }
 /** A service that guests of a {@link HybridWasmNode} may call: a node type, or more about it. */
 export type RemoteServiceOptions =

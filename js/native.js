@@ -835,9 +835,12 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.IntelligentRouter = nativeBinding.IntelligentRouter
 module.exports.NativeCalls = nativeBinding.NativeCalls
 module.exports.NativeDuplex = nativeBinding.NativeDuplex
+module.exports.NativePipeline = nativeBinding.NativePipeline
 module.exports.NativeServiceCall = nativeBinding.NativeServiceCall
+module.exports.NativeStage = nativeBinding.NativeStage
 module.exports.NativeStream = nativeBinding.NativeStream
 module.exports.RemoteExecutionClient = nativeBinding.RemoteExecutionClient
 module.exports.RemoteObjectNode = nativeBinding.RemoteObjectNode

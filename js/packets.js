@@ -17,13 +17,14 @@ const slots = []
 const free = []
 
 class Packet {
-  constructor(data, kind, sessionId, sequence, timestampMs, metadata) {
+  constructor(data, kind, sessionId, sequence, timestampMs, metadata, route) {
     this.data = data
     this.kind = kind
     this.sessionId = sessionId
     this.sequence = sequence
     this.timestampMs = timestampMs
     this.metadata = metadata
+    this.route = route
   }
 }
 
@@ -69,7 +70,8 @@ function packetAt(at, bytes, extras, sessionId) {
   } else data = payload(kind, extras[extra], extras[extra + 2], extras[extra + 3], extras[extra + 4])
   const time = heads[at + 4]
   const metadata = extra >= 0 && extras[extra + 1] !== undefined ? JSON.parse(extras[extra + 1]) : {}
-  return new Packet(data, KINDS[kind], sessionId, heads[at + 1], Number.isNaN(time) ? undefined : time, metadata)
+  const route = extra >= 0 && extras[extra + 5] !== undefined ? JSON.parse(extras[extra + 5]) : undefined
+  return new Packet(data, KINDS[kind], sessionId, heads[at + 1], Number.isNaN(time) ? undefined : time, metadata, route)
 }
 
 /** Hook: answers the slots of `records` items. */

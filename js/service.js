@@ -11,12 +11,24 @@ class CallSource extends PacketIterator {
   #tickets
   #receiving = false
   #ended = false
+  /** The number of the item that was taken last. */
+  sequence = 0
+  #taken = false
 
   constructor(tickets, call) {
     super(() => call, [], undefined)
     this.#tickets = tickets
     this._native = call
     this._sourceDone = true
+  }
+
+  async next() {
+    const step = await super.next()
+    // What comes after the last item answers none: its number is how many there were.
+    if (!step.done) this.sequence = step.value.sequence
+    else if (this.#taken) this.sequence++
+    this.#taken = !step.done
+    return step
   }
 
   get _complete() {
@@ -64,7 +76,8 @@ async function serve(tickets, handler, call) {
     for await (const item of items(await handler(source, info))) {
       if (call.stopped) break
       if (item === undefined || item === null) continue
-      if (!call.send(item)) await ticketed(tickets, sessionId, (ticket) => call.room(ticket))
+      const sequence = Number.isInteger(item.sequence) && item.data !== undefined ? item.sequence : source.sequence
+      if (!call.send(item, sequence)) await ticketed(tickets, sessionId, (ticket) => call.room(ticket))
     }
     over = true
     call.finish()

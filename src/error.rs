@@ -23,6 +23,9 @@ macro_rules! codes {
             /// The text that JavaScript sees as `error.code`.
             pub fn as_str(self) -> &'static str { match self { $(Code::$variant => $text,)* } }
 
+            /// The code with this text.
+            pub fn from_text(text: &str) -> Option<Self> { Self::ALL.iter().copied().find(|code| code.as_str() == text) }
+
             /// The JavaScript class that carries this code.
             pub fn class(self) -> Class { match self { $(Code::$variant => Class::$class,)* } }
 
@@ -55,6 +58,10 @@ codes! {
     Guest = "ERR_GUEST", Node, false;
     /// A host function of the application failed.
     HostFunction = "ERR_HOST_FUNCTION", Node, false;
+    /// A node of the application failed.
+    NodeFailed = "ERR_NODE", Node, false;
+    /// A pipeline cannot do what was asked of it.
+    Pipeline = "ERR_PIPELINE", Pipeline, false;
     /// No instance is free and the queue for one is full.
     PoolExhausted = "ERR_POOL_EXHAUSTED", Node, true;
     /// The session cannot go on: evicted, or its instance was lost.

@@ -17,6 +17,9 @@ pub mod engine;
 /// Speaks gRPC.
 pub mod remote;
 
+/// Decides where an item runs.
+pub mod routing;
+
 /// Where the engine and the remote side meet.
 pub mod pipeline;
 

@@ -111,6 +111,7 @@ export const CLASS_OF = {
   ERR_DEADLINE: 'RemoteExecutionError',
   ERR_SERIALIZATION: 'SerializationError',
   ERR_CONFIG: 'ConfigurationError',
+  ERR_PIPELINE: 'PipelineError',
 }
 
 /** The count that the fixture `leaky_state` returns. */

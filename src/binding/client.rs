@@ -13,6 +13,7 @@ use super::remote_options;
 use super::value::{Type, Value};
 use crate::data::{Map, SessionId, Value as Json};
 use crate::error::Error;
+use crate::pipeline::RemoteStage;
 use crate::remote::{Client, NodeTarget, PayloadFormat};
 
 /// A client of a RemoteMedia service: runs its nodes, streams through them, and asks about it.
@@ -109,8 +110,9 @@ impl RemoteExecutionClient {
     ) -> napi::Result<String> {
         let raw = env.raw();
         let [node_type, config, item, given] = [node_type.raw(), config.raw(), item.raw(), options.raw()].map(|value| Value { env: raw, raw: value });
-        let done = call_of(node_type, config, given)
-            .and_then(|(target, given)| remote_calls::execute(&self.client, &Arc::new(target), &self.stops, ticket, item, given));
+        let done = call_of(node_type, config, given).and_then(|(target, given)| {
+            remote_calls::execute(&Arc::new(RemoteStage::new(self.client.clone(), target)), &self.stops, ticket, item, given)
+        });
         done.map_err(|failure| throw(raw, failure))
     }
 

@@ -50,6 +50,11 @@ fn packet(value: Value, data: Value) -> Outcome<Packet> {
     if !metadata.is_undefined() {
         packet.metadata = metadata_of(metadata)?;
     }
+    // A router's packet that goes through another node keeps what it says.
+    let route = value.get("route")?;
+    if route.get_type() == Type::Object {
+        packet.route = serde_json::from_str(&json_text(route, "route")?).ok().map(Arc::new);
+    }
     Ok(packet)
 }
 

@@ -1,4 +1,4 @@
-//! The native half of a stream to a remote node: JavaScript's pull loop (`js/duplex.js`) sends items into it and asks it for packets.
+//! The native half of a stream to a remote node or through a pipeline: JavaScript's pull loop (`js/duplex.js`) sends items into it and asks it for packets.
 //!
 //! The two directions know nothing of each other: what a remote node answers need not belong to an item.
 
@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
-use parking_lot::Mutex;
 
 use super::convert::{self, dress};
 use super::error::{Outcome, throw};
@@ -16,25 +15,58 @@ use super::settle::Ticket;
 use super::value::Value;
 use crate::data::{Map, Packet, SessionId, Value as Json};
 use crate::error::Result;
-use crate::remote::RemoteStream;
+use crate::pipeline::PipelineStream;
+use crate::remote::{Received, RemoteStream, Room};
 
 /// Packets handed to JavaScript at once.
 const RECEIVE: usize = 64;
 
-/// A stream to a remote node. Internal: methods that stream return an async iterator over it.
+/// Both halves of a stream whose directions know nothing of each other.
+pub trait Duplex: Send + Sync {
+    fn try_send(&self, packet: Packet) -> Result<bool>;
+    fn room(&self, then: Room);
+    fn receive(&self, max: usize, then: Received);
+    fn finish(&self);
+    fn cancel(&self);
+}
+
+macro_rules! duplex {
+    ($stream:ty) => {
+        impl Duplex for $stream {
+            fn try_send(&self, packet: Packet) -> Result<bool> {
+                Self::try_send(self, packet)
+            }
+            fn room(&self, then: Room) {
+                Self::room(self, then);
+            }
+            fn receive(&self, max: usize, then: Received) {
+                Self::receive(self, max, then);
+            }
+            fn finish(&self) {
+                Self::finish(self);
+            }
+            fn cancel(&self) {
+                Self::cancel(self);
+            }
+        }
+    };
+}
+
+duplex!(RemoteStream);
+duplex!(PipelineStream);
+
+/// A stream to a remote node or through a pipeline. Internal: methods that stream return an async iterator over it.
 #[napi]
 pub struct NativeDuplex {
-    stream: Arc<RemoteStream>,
+    stream: Box<dyn Duplex>,
     session: SessionId,
     metadata: Option<Arc<Map<String, Json>>>,
-    /// Told when the stream is over, for whoever counts it.
-    ended: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl NativeDuplex {
     /// Wraps a stream of `session`.
-    pub fn new(stream: RemoteStream, session: SessionId, metadata: Option<Map<String, Json>>) -> Self {
-        Self { stream: Arc::new(stream), session, metadata: metadata.map(Arc::new), ended: Mutex::new(None) }
+    pub fn new(stream: impl Duplex + 'static, session: SessionId, metadata: Option<Map<String, Json>>) -> Self {
+        Self { stream: Box::new(stream), session, metadata: metadata.map(Arc::new) }
     }
 }
 
@@ -98,11 +130,8 @@ impl NativeDuplex {
         self.stream.cancel();
     }
 
-    /// Lets go of the stream.
+    /// Nothing to let go of: a stream that has ended holds nothing, and one that has not is cancelled.
     #[napi]
-    pub fn end(&self) {
-        if let Some(ended) = self.ended.lock().take() {
-            ended();
-        }
-    }
+    #[allow(clippy::unused_self, reason = "a method in JavaScript, as that of the guests' streams")]
+    pub fn end(&self) {}
 }

@@ -107,9 +107,12 @@ unsafe extern "C" fn reply(env: sys::napi_env, info: sys::napi_callback_info) ->
     ptr::null_mut()
 }
 
-/// What a function of the application threw, as an error of ours that leads to it: `what` is who failed.
+/// What a function of the application threw, as an error of ours that leads to it: `what` is who failed. A node of the application that
+/// passes an error of ours on, such as that of a node which it uses, fails with that error's code.
 pub fn thrown(env: sys::napi_env, code: Code, what: &str, error: Value) -> Error {
     let text = error.get("message").ok().and_then(Value::text).or_else(|| error.to_text()).unwrap_or_else(|| "it threw".into());
+    let passed_on = || error.get("code").ok().and_then(Value::text).and_then(|text| Code::from_text(&text));
+    let code = if code == Code::NodeFailed { passed_on().unwrap_or(code) } else { code };
     let ours = Error::new(code, format!("{what} failed: {text}"));
     match JsCause::keep(env, error, text) {
         Ok(cause) => ours.because(cause),

@@ -17,7 +17,8 @@ use super::settle::Ticket;
 use super::value::{Js, Value};
 use crate::data::{Map, Packet, SessionId, Value as Json};
 use crate::error::Result;
-use crate::remote::{self, CancellationToken, Client, NodeTarget, Scope};
+use crate::pipeline::RemoteStage;
+use crate::remote::{self, CancellationToken, Scope};
 
 /// Calls that can be stopped, by ticket.
 #[derive(Clone, Default)]
@@ -60,15 +61,15 @@ pub fn scope(options: ProcessOptions) -> (Scope, Option<Map<String, Json>>, bool
     (Scope { timeout, session, traceparent, ..Scope::default() }, metadata, has_signal)
 }
 
-/// Asks a node type for one item, as the answer to the slot `ticket`. Returns the name of a session that the caller did not name.
-pub fn execute(client: &Client, target: &Arc<NodeTarget>, stops: &Stops, ticket: u32, item: Value, options: ProcessOptions) -> Outcome<String> {
+/// Asks a remote node for one item, as the answer to the slot `ticket`. Returns the name of a session that the caller did not name.
+pub fn execute(stage: &Arc<RemoteStage>, stops: &Stops, ticket: u32, item: Value, options: ProcessOptions) -> Outcome<String> {
     let packet = convert::item(item)?;
     let (scope, metadata, has_signal) = scope(options);
     let packet = dress(packet, metadata.map(Arc::new).as_ref());
     let name = scope.session.as_ref().map_or_else(String::new, |session| session.as_str().to_owned());
     let stop = has_signal.then(|| scope.cancel.clone());
-    let (client, target) = (client.clone(), Arc::clone(target));
-    stops.run(Ticket::new(item.env, ticket)?, stop, async move { Ok(vec![client.execute_node(&target, packet, &scope).await?]) })?;
+    let stage = Arc::clone(stage);
+    stops.run(Ticket::new(item.env, ticket)?, stop, async move { Ok(vec![stage.execute(packet, &scope).await?]) })?;
     Ok(name)
 }
 
@@ -97,8 +98,7 @@ pub fn nothing(env: napi::sys::napi_env, _done: ()) -> Js<Value> {
 /// A stream of single calls, side by side, answered in the order of the items. Internal: `process` returns an async iterator over it.
 #[napi]
 pub struct NativeCalls {
-    client: Client,
-    target: Arc<NodeTarget>,
+    stage: Arc<RemoteStage>,
     stops: Stops,
     scope: Scope,
     metadata: Option<Arc<Map<String, Json>>>,
@@ -108,26 +108,18 @@ pub struct NativeCalls {
 
 impl NativeCalls {
     /// A stream for `options`; without a session it has one of its own, for its name only: calls keep nothing at the far end.
-    pub fn new(client: &Client, target: &Arc<NodeTarget>, options: ProcessOptions) -> Self {
+    pub fn new(stage: &Arc<RemoteStage>, options: ProcessOptions) -> Self {
         let (scope, metadata, _) = scope(options);
         let session = scope.session.clone().unwrap_or_else(SessionId::anonymous);
-        Self {
-            client: client.clone(),
-            target: Arc::clone(target),
-            stops: Stops::default(),
-            scope,
-            metadata: metadata.map(Arc::new),
-            session,
-            items: AtomicU64::new(0),
-        }
+        Self { stage: Arc::clone(stage), stops: Stops::default(), scope, metadata: metadata.map(Arc::new), session, items: AtomicU64::new(0) }
     }
 
     fn give(&self, ticket: u32, item: Value) -> Outcome<()> {
         let packet = dress(convert::item(item)?, self.metadata.as_ref());
         let sequence = self.items.fetch_add(1, Ordering::Relaxed);
-        let (client, target, scope) = (self.client.clone(), Arc::clone(&self.target), self.scope.clone());
+        let (stage, scope) = (Arc::clone(&self.stage), self.scope.clone());
         let work = async move {
-            let mut answer = client.execute_node(&target, packet, &scope).await?;
+            let mut answer = stage.execute(packet, &scope).await?;
             answer.sequence = sequence;
             Ok(vec![answer])
         };

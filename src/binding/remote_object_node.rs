@@ -15,63 +15,62 @@ use super::remote_options;
 use super::value::{Thrown, Value};
 use crate::data::{SessionId, Value as Json};
 use crate::error::Error;
-use crate::remote::{Client, NodeTarget, ObjectSource, RemoteConfig};
+use crate::pipeline::manifest::Manifest;
+use crate::pipeline::{RemoteStage, RemoteWork};
+use crate::remote::{Client, PayloadFormat, RemoteConfig};
 
-/// A node type of a remote service, or an object that lives there, as a media node.
+/// A node type of a remote service, an object that lives there, or a whole pipeline, as a media node.
 ///
 /// Each item is a call of its own; with `streaming` all items of a `process` go through one stream, in which the remote node keeps its
-/// state and may answer as it likes; an `object` is always streamed. Errors are `RemoteExecutionError`s with a stable `code`.
+/// state and may answer as it likes; an `object` and a `manifest` are always streamed. Errors are `RemoteExecutionError`s with a stable `code`.
 #[napi]
 pub struct RemoteObjectNode {
-    name: String,
-    client: Client,
-    target: Arc<NodeTarget>,
-    /// In place of the target's node type.
-    object: Option<ObjectSource>,
-    streaming: bool,
+    pub(super) stage: Arc<RemoteStage>,
     stops: Stops,
 }
 
 fn make(given: Value) -> Outcome<RemoteObjectNode> {
     let mut reader = Reader::new(given, "")?;
     let object = reader.any("object")?.map(object).transpose()?;
-    let target = match object {
-        None => remote_options::target(&mut reader)?,
-        Some(_) => NodeTarget { format: remote_options::format(&mut reader)?, ..NodeTarget::default() },
+    let manifest = reader.json("manifest")?;
+    let (work, format, fallback) = match (object, manifest) {
+        (Some(_), Some(_)) => return Err(Error::config("manifest", "excludes object").into()),
+        (Some(object), None) => (RemoteWork::Object(object), remote_options::format(&mut reader)?, "remote object".to_owned()),
+        (None, Some(manifest)) => {
+            Manifest::from_value(manifest.clone()).map_err(|error| error.under("manifest"))?;
+            (RemoteWork::Manifest(Arc::new(manifest)), PayloadFormat::Auto, "remote pipeline".to_owned())
+        }
+        (None, None) => {
+            let target = remote_options::target(&mut reader)?;
+            let (format, name) = (target.format, target.node_type.clone());
+            (RemoteWork::Node(Arc::new(target)), format, name)
+        }
     };
-    let fallback = if object.is_some() { "remote object" } else { &target.node_type };
-    let name = reader.string("name")?.unwrap_or_else(|| fallback.to_owned());
-    let streaming = reader.boolean("streaming")? || object.is_some();
+    let name = reader.string("name")?.unwrap_or(fallback);
+    let streaming = reader.boolean("streaming")? || !matches!(work, RemoteWork::Node(_));
     let remote = remote_options::remote(&mut reader)?;
     reader.finish()?;
     let client = Client::new(RemoteConfig::new(remote)?)?;
-    Ok(RemoteObjectNode { name, client, target: Arc::new(target), object, streaming, stops: Stops::default() })
+    Ok(RemoteObjectNode { stage: Arc::new(RemoteStage { name, client, work, format, streaming }), stops: Stops::default() })
 }
 
 impl RemoteObjectNode {
     fn open(&self, env: napi::sys::napi_env, source: Value, given: Value) -> Outcome<Value> {
         options::source(env, source)?;
-        let calls = NativeCalls::new(&self.client, &self.target, options::process(given)?);
+        let calls = NativeCalls::new(&self.stage, options::process(given)?);
         // SAFETY: the environment is the one whose thread this runs on.
         let raw = unsafe { NativeCalls::to_napi_value(env, calls) }.map_err(|_| Thrown)?;
         Ok(Value { env, raw })
     }
 
     fn single(&self, ticket: u32, item: Value, given: Value) -> Outcome<String> {
-        if self.object.is_some() {
-            return Err(Error::config("object", "is streamed: use process").into());
-        }
-        remote_calls::execute(&self.client, &self.target, &self.stops, ticket, item, options::process(given)?)
+        remote_calls::execute(&self.stage, &self.stops, ticket, item, options::process(given)?)
     }
 
     fn duplex(&self, given: Value) -> Outcome<NativeDuplex> {
         let (scope, metadata, _) = remote_calls::scope(options::process(given)?);
         let session = scope.session.clone().unwrap_or_else(SessionId::anonymous);
-        let stream = match &self.object {
-            None => self.client.stream_node(&self.target, scope),
-            Some(object) => self.client.stream_object(object, self.target.format, scope),
-        };
-        Ok(NativeDuplex::new(stream, session, metadata))
+        Ok(NativeDuplex::new(self.stage.stream(scope), session, metadata))
     }
 }
 
@@ -89,7 +88,7 @@ impl RemoteObjectNode {
     /// Name in errors, metrics and logs.
     #[napi(getter)]
     pub fn name(&self) -> String {
-        self.name.clone()
+        self.stage.name.clone()
     }
 
     /// Connects. Idempotent; the first item does it if nobody did.
@@ -97,7 +96,7 @@ impl RemoteObjectNode {
     /// @throws `RemoteExecutionError` `ERR_UNAVAILABLE`, `ERR_DEADLINE`.
     #[napi(ts_return_type = "Promise<void>")]
     pub fn initialize<'env>(&self, env: Env) -> napi::Result<Unknown<'env>> {
-        let client = self.client.clone();
+        let client = self.stage.client.clone();
         let connected = promise(env.raw(), async move { client.connect().await.map(drop) }, nothing);
         connected.map(Value::unknown).map_err(|failure| throw(env.raw(), failure))
     }
@@ -110,7 +109,7 @@ impl RemoteObjectNode {
     pub fn process<'env>(&self, env: Env, this: This<'env>, source: Unknown<'env>, options: Unknown<'env>) -> napi::Result<Unknown<'env>> {
         let raw = env.raw();
         let [this, source, given] = [this.raw(), source.raw(), options.raw()].map(|value| Value { env: raw, raw: value });
-        let made = if self.streaming {
+        let made = if self.stage.streaming {
             duplex::iterate(raw, source, given, || self.duplex(given))
         } else {
             hooks::call(raw, Hook::CreateStream, &[this, source, given]).map_err(Into::into)
@@ -155,13 +154,13 @@ impl RemoteObjectNode {
     /// The node's figures; the table of names and units is in docs/metrics.md.
     #[napi(ts_return_type = "RemoteMetrics")]
     pub fn metrics<'env>(&self, env: Env) -> napi::Result<Unknown<'env>> {
-        json(env.raw(), Json::Object(self.client.metrics())).map(Value::unknown).map_err(|thrown| throw(env.raw(), thrown.into()))
+        json(env.raw(), Json::Object(self.stage.client.metrics())).map(Value::unknown).map_err(|thrown| throw(env.raw(), thrown.into()))
     }
 
     /// Stops all work and lets go of the connection. Idempotent. Work under way ends with `ERR_CLOSED`, and so does everything asked later.
     #[napi(ts_return_type = "Promise<void>")]
     pub fn cleanup<'env>(&self, env: Env) -> napi::Result<Unknown<'env>> {
-        self.client.close();
+        self.stage.client.close();
         promise(env.raw(), async { Ok(()) }, nothing).map(Value::unknown).map_err(|failure| throw(env.raw(), failure))
     }
 }

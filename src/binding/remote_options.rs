@@ -9,10 +9,12 @@ use super::token::JsToken;
 use super::value::{Element, Type, Value};
 use crate::data::{Map, Value as Json};
 use crate::error::Error;
+use crate::pipeline::breakers;
 use crate::remote::{
     Api, Balance, Compression, HealthOptions, HedgeOptions, KeepaliveOptions, NodeTarget, OutlierOptions, PayloadFormat, RemoteConfig, RemoteOptions,
     TlsOptions, Token, WindowOptions,
 };
+use crate::routing::{self, BreakerOptions};
 
 /// The option `format`.
 pub const FORMATS: [(&str, PayloadFormat); 4] =
@@ -77,6 +79,11 @@ pub fn remote(reader: &mut Reader) -> Outcome<RemoteOptions> {
         };
         outlier.finish()?;
     }
+    if let Some(mut options_of) = reader.object("circuitBreaker")? {
+        let read = breaker(&mut options_of)?;
+        options_of.finish()?;
+        options.gates = Some(breakers(routing::breaker(&read, &reader.full("circuitBreaker"))?));
+    }
     if let Some(mut health) = reader.object("healthWatch")? {
         let service = health.string("service")?.unwrap_or_default();
         options.health_watch = Some(HealthOptions { service, interval_ms: health.number("intervalMs")? });
@@ -98,6 +105,19 @@ pub fn remote(reader: &mut Reader) -> Outcome<RemoteOptions> {
         options.registry = Some(registry);
     }
     Ok(options)
+}
+
+/// Options of a circuit breaker.
+pub fn breaker(reader: &mut Reader) -> Outcome<BreakerOptions> {
+    Ok(BreakerOptions {
+        failure_threshold: reader.number("failureThreshold")?,
+        failure_rate: reader.number("failureRate")?,
+        minimum_calls: reader.number("minimumCalls")?,
+        window_items: reader.number("windowItems")?,
+        success_threshold: reader.number("successThreshold")?,
+        reset_timeout_ms: reader.number("resetTimeoutMs")?,
+        probes: reader.number("probes")?,
+    })
 }
 
 /// A certificate or key: PEM as text or bytes.

@@ -41,11 +41,22 @@ impl JsHandler {
     }
 }
 
+/// How a call is run.
+#[derive(Clone, Copy)]
+pub struct Manner {
+    /// Packets handed to JavaScript at once.
+    pub receive: usize,
+    /// What a failure of the node is, where it says nothing else.
+    pub failure: Code,
+}
+
+const SERVED: Manner = Manner { receive: RECEIVE, failure: Code::Remote };
+
 /// Has JavaScript run one call; ends when it does.
-fn run(handler: &Arc<Function>, info: CallInfo, input: ItemSource, output: ItemSink) -> BoxFuture<'static, Result<()>> {
+pub fn run(handler: &Arc<Function>, manner: Manner, info: CallInfo, input: ItemSource, output: ItemSink) -> BoxFuture<'static, Result<()>> {
     let (sender, receiver) = oneshot::channel();
     let (function, door) = (Arc::clone(handler), Arc::clone(handler.door()));
-    let call = NativeServiceCall { info, input: Arc::new(input), output, done: Mutex::new(Some(sender)) };
+    let call = NativeServiceCall { info, manner, input: Arc::new(input), output, done: Mutex::new(Some(sender)) };
     door.run(move |env| {
         // Not begun: the call object is dropped, and with it the sender that says so.
         let _ = begin(env, &function, call);
@@ -63,12 +74,12 @@ fn begin(env: napi::sys::napi_env, function: &Function, call: NativeServiceCall)
 impl Handler for JsHandler {
     fn execute(&self, info: CallInfo, input: Packet) -> BoxFuture<'static, Result<Vec<Packet>>> {
         let (sink, collected) = ItemSink::collecting(COLLECT_BYTES);
-        let work = run(&self.execute, info, ItemSource::of(vec![input]), sink);
+        let work = run(&self.execute, SERVED, info, ItemSource::of(vec![input]), sink);
         Box::pin(collected.during(work))
     }
 
     fn stream(self: Arc<Self>, info: CallInfo, input: ItemSource, output: ItemSink) -> BoxFuture<'static, Result<()>> {
-        run(&self.stream, info, input, output)
+        run(&self.stream, SERVED, info, input, output)
     }
 }
 
@@ -76,6 +87,7 @@ impl Handler for JsHandler {
 #[napi]
 pub struct NativeServiceCall {
     info: CallInfo,
+    manner: Manner,
     input: Arc<ItemSource>,
     output: ItemSink,
     done: Mutex<Option<oneshot::Sender<Result<()>>>>,
@@ -108,8 +120,9 @@ impl NativeServiceCall {
         about
     }
 
-    fn put(&self, item: Value) -> Outcome<bool> {
-        Ok(self.output.try_send(convert::item(item)?)?)
+    fn put(&self, item: Value, sequence: f64) -> Outcome<bool> {
+        let packet = convert::item(item)?;
+        Ok(self.output.try_send(Packet { sequence: sequence as u64, ..packet })?)
     }
 
     fn watch(&self, then: Value) -> Outcome<()> {
@@ -155,14 +168,14 @@ impl NativeServiceCall {
     pub fn receive(&self, env: Env, ticket: u32) -> napi::Result<()> {
         let ticket = Ticket::new(env.raw(), ticket).map_err(|thrown| throw(env.raw(), thrown.into()))?;
         let answer = move |packets: Result<Option<Vec<Packet>>>| ticket.answer(packets.map(Option::unwrap_or_default));
-        self.input.receive(RECEIVE, Box::new(answer));
+        self.input.receive(self.manner.receive, Box::new(answer));
         Ok(())
     }
 
-    /// Puts an item out; false when the next one has to wait for `room`.
+    /// Puts out what answers the item with this number; false when the next one has to wait for `room`.
     #[napi]
-    pub fn send(&self, env: Env, item: Unknown<'_>) -> napi::Result<bool> {
-        self.put(Value { env: env.raw(), raw: item.raw() }).map_err(|failure| throw(env.raw(), failure))
+    pub fn send(&self, env: Env, item: Unknown<'_>, sequence: f64) -> napi::Result<bool> {
+        self.put(Value { env: env.raw(), raw: item.raw() }, sequence).map_err(|failure| throw(env.raw(), failure))
     }
 
     /// Answers the slot `ticket` when there is room for another item.
@@ -184,7 +197,7 @@ impl NativeServiceCall {
     pub fn fail(&self, env: Env, error: Unknown<'_>) {
         let raw = env.raw();
         let what = format!("node '{}'", self.info.node_type);
-        self.end(Err(thrown(raw, Code::Remote, &what, Value { env: raw, raw: error.raw() })));
+        self.end(Err(thrown(raw, self.manner.failure, &what, Value { env: raw, raw: error.raw() })));
         let _ = Value::take_exception(raw);
     }
 }

@@ -183,7 +183,7 @@ impl Batch {
         let (sequence, length, offset) = (packet.sequence as f64, packet.bytes.len() as f64, self.arena.len() as f64);
         let plain = matches!(packet.format, Format::Plain(_));
         let in_arena = plain && packet.bytes.len() <= SMALL_BYTES;
-        let extra = if in_arena && packet.metadata.is_none() { -1.0 } else { self.describe(packet, in_arena)? };
+        let extra = if in_arena && packet.metadata.is_none() && packet.route.is_none() { -1.0 } else { self.describe(packet, in_arena)? };
         if in_arena {
             self.arena.extend_from_slice(&packet.bytes);
         }
@@ -196,7 +196,8 @@ impl Batch {
         Ok(())
     }
 
-    /// What numbers cannot say, as five values in a row: payload, metadata as JSON text, and three that describe the format.
+    /// What numbers cannot say, as six values in a row: payload, metadata as JSON text, three that describe the format, and the route as
+    /// JSON text.
     fn describe(&mut self, packet: &Packet, in_arena: bool) -> Js<f64> {
         let env = self.env;
         let undefined = Value::undefined(env);
@@ -226,8 +227,12 @@ impl Batch {
             Some(metadata) => Value::string(env, &serde_json::to_string(&**metadata).unwrap_or_default())?,
             None => undefined,
         };
+        let route = match &packet.route {
+            Some(route) => Value::string(env, &route.to_string())?,
+            None => undefined,
+        };
         let index = self.extra(payload)?;
-        for value in [metadata, a, b, c] {
+        for value in [metadata, a, b, c, route] {
             self.extra(value)?;
         }
         Ok(index)

@@ -26,7 +26,7 @@ pub struct NativeStream {
 /// Opens a stream on a node that is ready.
 pub fn open(node: &Arc<WasmNode>, options: ProcessOptions) -> Result<NativeStream> {
     let ProcessOptions { session, timeout, metadata, .. } = options;
-    let stream = node.open(StreamOptions { session, timeout, continue_on_error: false })?;
+    let stream = node.open(StreamOptions { session, timeout, ..StreamOptions::default() })?;
     Ok(NativeStream { stream: Arc::new(stream), metadata: metadata.map(Arc::new) })
 }
 

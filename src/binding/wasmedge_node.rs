@@ -20,7 +20,7 @@ use crate::error::Error;
 /// `ConfigurationError` whose `path` names the option.
 #[napi]
 pub struct WasmEdgeNode {
-    node: Arc<WasmNode>,
+    pub(super) node: Arc<WasmNode>,
 }
 
 fn make(module: Value, given: Value, hybrid: bool) -> Outcome<WasmEdgeNode> {

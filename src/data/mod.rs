@@ -26,12 +26,14 @@ pub struct Packet {
     pub timestamp_ms: Option<f64>,
     /// The caller's and the guest's own entries, carried along; never the keys of [`Format`].
     pub metadata: Option<Arc<Map<String, Value>>>,
+    /// What the last router that it went through did with it, for `packet.route` in JavaScript.
+    pub route: Option<Arc<Value>>,
 }
 
 impl Packet {
     /// A packet with nothing but its payload.
     pub fn new(format: Format, bytes: impl Into<Bytes>) -> Self {
-        Self { bytes: bytes.into(), format, sequence: 0, timestamp_ms: None, metadata: None }
+        Self { bytes: bytes.into(), format, sequence: 0, timestamp_ms: None, metadata: None, route: None }
     }
 
     /// A binary packet.

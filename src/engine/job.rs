@@ -29,6 +29,11 @@ impl StreamShared {
         Self { cancel: CancelToken::new(), failed: AtomicBool::new(false), stop_on_error, timeout }
     }
 
+    /// The same for an item with a time of its own, whose failure is its own as well.
+    pub fn within(&self, timeout: Duration) -> Self {
+        Self { cancel: self.cancel.clone(), failed: AtomicBool::new(false), stop_on_error: false, timeout: Some(timeout) }
+    }
+
     /// Remembers that an item failed, if that ends the stream.
     pub fn note_failure(&self) {
         if self.stop_on_error {

@@ -109,9 +109,22 @@ impl Pool {
 
     /// Makes the instances that are missing from the minimum. Errors show when a session needs one.
     pub fn refill(self: &Arc<Self>) {
+        self.have_ready(self.min);
+    }
+
+    /// Makes instances ready until there are so many in all, those at work included. Unused ones go after a while.
+    pub fn prewarm(self: &Arc<Self>, instances: usize) {
+        let at_work = {
+            let state = self.state.lock();
+            state.live.saturating_sub(state.ready.len() + state.making)
+        };
+        self.have_ready(instances.saturating_sub(at_work).max(self.min));
+    }
+
+    fn have_ready(self: &Arc<Self>, wanted: usize) {
         let missing = {
             let mut state = self.state.lock();
-            let missing = self.min.saturating_sub(state.ready.len() + state.making).min(self.max.saturating_sub(state.live));
+            let missing = wanted.saturating_sub(state.ready.len() + state.making).min(self.max.saturating_sub(state.live));
             let missing = if state.closed || state.unmakable { 0 } else { missing };
             state.live += missing;
             state.making += missing;

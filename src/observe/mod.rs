@@ -6,9 +6,11 @@
 
 mod metrics;
 mod names;
+mod system;
 
 pub use metrics::{Counter, NodeMetrics, Timer};
 pub use names::{NAMES, REMOTE_NAMES};
+pub use system::{Load, SystemLoad};
 
 use std::sync::Once;
 

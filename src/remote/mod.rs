@@ -15,7 +15,7 @@ mod registry;
 mod runtime;
 mod status;
 
-pub use channel::Scope;
+pub use channel::{Gate, Gates, Scope};
 pub use client::{Client, CustomTask, MethodCall, MethodResult, NodeTarget, ObjectSource, Received, RemoteStream, Room};
 pub use codec::PayloadFormat;
 pub use config::{

@@ -48,7 +48,7 @@ impl Failed {
 
     /// Whether it tells of the endpoint's own trouble, and not of the request's.
     pub fn is_fault(&self) -> bool {
-        matches!(self.status, Grpc::Unavailable | Grpc::DeadlineExceeded)
+        matches!(self.status, Grpc::Unavailable | Grpc::DeadlineExceeded) && self.error.code() != Code::BreakerOpen
     }
 }
 

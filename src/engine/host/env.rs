@@ -153,7 +153,7 @@ fn prepare(state: &mut HostState, data: Bytes) -> Result<(Arc<Bridge>, Packet), 
     };
     let metadata = state.input.carry(own);
     let (sequence, timestamp_ms) = (state.input.sequence, state.input.timestamp_ms);
-    Ok((bridge, Packet { bytes: data, format, sequence, timestamp_ms, metadata }))
+    Ok((bridge, Packet { bytes: data, format, sequence, timestamp_ms, metadata, route: None }))
 }
 
 fn check(format: &Format, data: &[u8]) -> Result<(), String> {

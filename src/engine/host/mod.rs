@@ -338,6 +338,7 @@ impl HostState {
             sequence: self.input.sequence,
             timestamp_ms: self.input.timestamp_ms,
             metadata,
+            route: None,
         });
         Ok(())
     }

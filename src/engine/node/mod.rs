@@ -92,6 +92,8 @@ impl Drop for Last {
 pub struct StreamOptions {
     /// The session, or `None` for one of its own.
     pub session: Option<SessionId>,
+    /// Whether a named session ends with the stream as well.
+    pub ends_session: bool,
     /// Time per item, when it differs from the node's.
     pub timeout: Option<Duration>,
     /// Whether the stream goes on after an item that failed.
@@ -154,7 +156,7 @@ impl WasmNode {
     /// Opens a stream on a node that is ready.
     pub fn open(self: &Arc<Self>, options: StreamOptions) -> Result<Stream> {
         let loaded = self.loaded()?;
-        let own_session = options.session.is_none();
+        let own_session = options.session.is_none() || options.ends_session;
         let shared = Arc::new(StreamShared::new(options.timeout, !options.continue_on_error));
         Ok(Stream {
             node: Arc::clone(self),
@@ -320,6 +322,18 @@ impl WasmNode {
             tracing::info!(target: "engine", node = self.config.name, session = %session.id(), "session ended: expired");
             session.close("expired", Box::new(|| {}));
         }
+    }
+
+    /// Makes guests ready until there are so many, if the module is loaded; for a load that is about to come.
+    pub fn prewarm(&self, instances: usize) {
+        if self.config.stateless || instances == 0 {
+            return;
+        }
+        let pool = match &*self.phase.lock() {
+            Phase::Ready(loaded) => Arc::clone(&loaded.pool),
+            _ => return,
+        };
+        pool.prewarm(instances);
     }
 
     /// Whether the module is loaded and checked.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -25,9 +26,17 @@ pub struct Stream {
 
 impl Stream {
     /// Gives an item to the guest; `reply` gets its outputs, in the order of the items of the session.
-    pub fn submit(&self, mut packet: Packet, reply: Reply) {
+    pub fn submit(&self, packet: Packet, reply: Reply) {
+        self.give(packet, Arc::clone(&self.shared), reply);
+    }
+
+    /// The same with a time of the item's own.
+    pub fn submit_within(&self, packet: Packet, timeout: Duration, reply: Reply) {
+        self.give(packet, Arc::new(self.shared.within(timeout)), reply);
+    }
+
+    fn give(&self, mut packet: Packet, stream: Arc<StreamShared>, reply: Reply) {
         packet.sequence = self.inputs.fetch_add(1, Ordering::Relaxed);
-        let stream = Arc::clone(&self.shared);
         if self.node.config.stateless {
             let job = Job::Item { packet, session: Some(self.session.clone()), stream, reply };
             return self.node.submit_to_lane(&self.loaded.lanes, job);

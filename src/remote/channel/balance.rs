@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
+use super::gate::Gates;
 use super::lane::Lane;
 use super::{connect, health};
 use crate::error::Result;
@@ -32,6 +33,7 @@ pub struct Balancer {
     how: Balance,
     transport: Arc<Transport>,
     health: Option<HealthWatch>,
+    gates: Option<Gates>,
     next: AtomicUsize,
     current: RwLock<Current>,
     resolver: Resolver,
@@ -60,6 +62,7 @@ impl Balancer {
             how: config.balance,
             transport: Arc::clone(&config.transport),
             health: config.health_watch.clone(),
+            gates: config.gates.clone(),
             next: AtomicUsize::new(0),
             current: RwLock::new(current),
             resolver,
@@ -173,7 +176,7 @@ impl Balancer {
                 .map(|address| {
                     let kept = old.iter().find(|lane| lane.endpoint().address == *address).map(Arc::clone);
                     kept.unwrap_or_else(|| {
-                        let lane = Lane::new(address, &self.transport);
+                        let lane = Lane::new(address, &self.transport, self.gates.as_ref());
                         if let Some(watch) = &self.health {
                             health::follow(&lane, watch.clone());
                         }

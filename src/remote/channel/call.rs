@@ -300,11 +300,20 @@ impl Channels {
         Q: Message + 'static,
         A: Message + Default + 'static,
     {
+        let pass = lane.admit(self.balancer.is_alone(lane))?;
         let result = single(lane, rpc, &self.settings, message, metadata, deadline).await;
         match &result {
-            Ok(_) => lane.succeeded(),
-            Err(failed) if failed.is_fault() => self.failed(lane),
-            Err(_) => {}
+            Ok(_) => {
+                pass.succeeded();
+                lane.succeeded();
+            }
+            Err(failed) if failed.is_fault() => {
+                pass.told();
+                self.failed(lane);
+            }
+            // It answered, if only with an error; what was never sent says nothing.
+            Err(failed) if failed.reach == Reach::Sent => pass.succeeded(),
+            Err(_) => drop(pass),
         }
         result
     }

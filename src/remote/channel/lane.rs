@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::endpoint::Endpoint;
+use super::gate::{Gate, Gates};
 use crate::remote::config::{Address, Outlier, Transport};
 
 /// An endpoint in use by a client.
@@ -21,6 +22,8 @@ pub struct Lane {
     flights: AtomicUsize,
     ejection: Mutex<Ejection>,
     unhealthy: AtomicBool,
+    /// Where somebody decides who may be asked.
+    gate: Option<Arc<dyn Gate>>,
     /// Told when nobody uses it any more.
     gone: CancellationToken,
 }
@@ -63,23 +66,32 @@ impl Ejection {
 
 impl Lane {
     /// To this server.
-    pub fn new(address: &Address, transport: &Arc<Transport>) -> Arc<Self> {
-        Self::over(Endpoint::shared(address, transport))
+    pub fn new(address: &Address, transport: &Arc<Transport>, gates: Option<&Gates>) -> Arc<Self> {
+        Self::gated(Endpoint::shared(address, transport), gates.map(|gates| (gates.0)()))
     }
 
     /// Over this endpoint.
     pub fn over(endpoint: Arc<Endpoint>) -> Arc<Self> {
+        Self::gated(endpoint, None)
+    }
+
+    fn gated(endpoint: Arc<Endpoint>, gate: Option<Arc<dyn Gate>>) -> Arc<Self> {
         let scheme = if endpoint.address.tls { "https" } else { "http" };
         let name = endpoint.address.authority();
         // Checked when the address was read; an empty origin would only lose the request its authority.
         let origin = Uri::builder().scheme(scheme).authority(endpoint.address.origin()).path_and_query("/").build().unwrap_or_default();
         let (flights, ejection, unhealthy) = (AtomicUsize::new(0), Mutex::default(), AtomicBool::new(false));
-        Arc::new(Self { endpoint, origin, name, flights, ejection, unhealthy, gone: CancellationToken::new() })
+        Arc::new(Self { endpoint, origin, name, flights, ejection, unhealthy, gate, gone: CancellationToken::new() })
     }
 
     /// The endpoint.
     pub fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
+    }
+
+    /// Who decides whether it may be asked.
+    pub fn gate(&self) -> Option<&dyn Gate> {
+        self.gate.as_deref()
     }
 
     /// Told when nobody uses it any more.
@@ -110,7 +122,10 @@ impl Lane {
 
     /// Whether a call had better go elsewhere.
     pub fn is_out(&self) -> bool {
-        self.unhealthy.load(Ordering::Relaxed) || self.endpoint.pausing().is_some() || self.ejection.lock().is_out(Instant::now())
+        self.gate.as_ref().is_some_and(|gate| gate.refuses())
+            || self.unhealthy.load(Ordering::Relaxed)
+            || self.endpoint.pausing().is_some()
+            || self.ejection.lock().is_out(Instant::now())
     }
 
     /// Whether it was ejected.
@@ -125,6 +140,9 @@ impl Lane {
 
     /// A call failed through the endpoint's fault.
     pub fn failed(&self, rule: &Outlier, alone: bool) -> bool {
+        if let Some(gate) = &self.gate {
+            gate.failed();
+        }
         let ejected = self.ejection.lock().failed(Instant::now(), rule, alone);
         if ejected {
             tracing::info!(target: "remote", endpoint = %self.name, "ejected after failures in a row");
@@ -141,8 +159,10 @@ impl Lane {
 
     /// For metrics.
     pub fn snapshot(&self) -> Value {
+        let breaker = self.gate.as_ref().map(|gate| gate.state());
         json!({
             "endpoint": self.name,
+            "breaker": breaker,
             "state": self.endpoint.state_name(),
             "inFlight": self.flights(),
             "ejected": self.is_ejected(),

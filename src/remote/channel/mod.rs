@@ -8,6 +8,7 @@ mod budget;
 mod call;
 mod connect;
 mod endpoint;
+mod gate;
 mod health;
 mod hop;
 mod lane;
@@ -24,6 +25,7 @@ use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 pub use call::{FREE, Settings, check_size, open};
 pub use connect::Conn;
 pub use endpoint::Endpoint;
+pub use gate::{Gate, Gates};
 pub use health::CHECK;
 pub use lane::{Flight, Lane};
 pub use message::Garbled;
@@ -98,6 +100,11 @@ impl Channels {
     pub async fn lane(&self, tried: &[Arc<Lane>]) -> Result<Arc<Lane>> {
         let lanes = self.balancer.lanes().await?;
         self.balancer.pick(&lanes, tried).ok_or_else(|| crate::error::Error::new(crate::error::Code::Unavailable, "there is no endpoint"))
+    }
+
+    /// Whether there is no other endpoint to turn to.
+    pub fn is_alone(&self, lane: &Arc<Lane>) -> bool {
+        self.balancer.is_alone(lane)
     }
 
     /// The metadata of one call, with a fresh token.

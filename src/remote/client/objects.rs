@@ -142,7 +142,7 @@ impl Client {
             ObjectSource::Package { .. } => None,
             ObjectSource::Session(_) => {
                 let own = self.object_lane(&object).await?;
-                Some(Lane::new(&own.endpoint().address, &self.config().transport))
+                Some(Lane::new(&own.endpoint().address, &self.config().transport, None))
             }
         };
         let wire = Arc::new(OnceLock::new());

@@ -23,6 +23,7 @@ pub(super) use tls::certificates;
 
 use super::registry::ServiceRegistry;
 use crate::error::{Error, Result};
+use crate::remote::channel::Gates;
 
 /// Pings of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -133,6 +134,8 @@ pub struct RemoteConfig {
     pub balance: Balance,
     /// Ejection.
     pub outlier: Outlier,
+    /// See [`RemoteOptions::gates`].
+    pub gates: Option<Gates>,
     /// Health.
     pub health_watch: Option<HealthWatch>,
     /// Whether streams of protocol v0 share the connection. The stock server cleans up everything that came over a connection when one
@@ -224,6 +227,7 @@ impl RemoteConfig {
             compression: options.compression,
             balance: options.balance,
             outlier,
+            gates: options.gates,
             health_watch: health_watch.transpose()?,
             shared_streams: options.shared_streams,
             keep_error_results: options.keep_error_results,

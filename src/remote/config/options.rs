@@ -1,6 +1,7 @@
 //! Options as the caller gives them: anything may be left out, nothing is checked yet.
 
 use super::{TlsOptions, Token};
+use crate::remote::channel::Gates;
 use crate::remote::registry::ServiceRegistry;
 
 /// Which protocol the remote speaks.
@@ -156,6 +157,8 @@ pub struct RemoteOptions {
     pub balance: Balance,
     /// Ejection of endpoints.
     pub outlier: OutlierOptions,
+    /// Makes the circuit breaker of each endpoint; none by default.
+    pub gates: Option<Gates>,
     /// Health of endpoints; off by default.
     pub health_watch: Option<HealthOptions>,
     /// Flow control.

@@ -59,7 +59,15 @@ fn category_of(code: Code) -> &'static str {
         Code::ModuleNotFound | Code::ModuleInvalid | Code::Abi | Code::ServiceUnknown => "DEPENDENCY",
         Code::Unavailable | Code::BreakerOpen => "NETWORK",
         Code::Internal => "INTERNAL",
-        Code::WasmTrap | Code::Guest | Code::HostFunction | Code::Session | Code::Remote | Code::Closed | Code::Aborted => "UNKNOWN",
+        Code::WasmTrap
+        | Code::Guest
+        | Code::HostFunction
+        | Code::NodeFailed
+        | Code::Pipeline
+        | Code::Session
+        | Code::Remote
+        | Code::Closed
+        | Code::Aborted => "UNKNOWN",
     }
 }
 

@@ -12,6 +12,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+pub use super::pipe::EACH as EACH_BYTES;
 use super::pipe::{Pipe, Room, Sent, weight};
 use crate::data::Packet;
 use crate::error::{Code, Error, Result};
@@ -35,15 +36,18 @@ struct Incoming {
     items: Option<BoxStream<'static, Result<Packet>>>,
     /// Met while a batch was collected; the next reader gets it.
     failure: Option<Error>,
-    sequence: u64,
+    /// The next item's number; nothing where items keep their own.
+    sequence: Option<u64>,
 }
 
 impl Incoming {
     fn take(&mut self, item: Option<Result<Packet>>) -> Result<Option<Packet>> {
         match item {
             Some(Ok(mut packet)) => {
-                packet.sequence = self.sequence;
-                self.sequence += 1;
+                if let Some(next) = &mut self.sequence {
+                    packet.sequence = *next;
+                    *next += 1;
+                }
                 Ok(Some(packet))
             }
             Some(Err(error)) => {
@@ -82,8 +86,17 @@ impl Incoming {
 impl ItemSource {
     /// Items out of a stream, until it ends, fails, or the call is over.
     pub(super) fn new(items: BoxStream<'static, Result<Packet>>, over: CancellationToken) -> Self {
-        let incoming = Incoming { items: Some(items), failure: None, sequence: 0 };
+        Self::numbered(items, over, Some(0))
+    }
+
+    fn numbered(items: BoxStream<'static, Result<Packet>>, over: CancellationToken, sequence: Option<u64>) -> Self {
+        let incoming = Incoming { items: Some(items), failure: None, sequence };
         Self { incoming: Arc::new(Mutex::new(incoming)), over }
+    }
+
+    /// Items that have their numbers, such as those on their way through a pipeline.
+    pub fn keeping(items: BoxStream<'static, Result<Packet>>, over: CancellationToken) -> Self {
+        Self::numbered(items, over, None)
     }
 
     /// These items; for handlers that treat a single item as a stream of one.
@@ -131,7 +144,7 @@ impl ItemSource {
     }
 
     /// Lets go of the network's half. Whoever is reading sees that the call is over and lets go by itself.
-    pub(super) async fn close(&self) {
+    pub async fn close(&self) {
         self.over.cancel();
         let items = self.incoming.lock().await.items.take();
         drop(items);
@@ -186,6 +199,48 @@ impl ItemSink {
     /// Has `then` told when there is room; at once, if there is.
     pub fn room(&self, then: Room) {
         self.line.room(then);
+    }
+}
+
+impl ItemSink {
+    /// A sink with room for `limit` bytes, [`EACH_BYTES`] of them for each packet beside its payload, and where its packets come out.
+    pub fn lined(limit: usize, over: CancellationToken) -> (Self, ItemLine) {
+        let line = Pipe::new(limit);
+        (Self { line: line.clone(), over }, ItemLine { line })
+    }
+}
+
+/// Where the packets of [`ItemSink::lined`] come out.
+pub struct ItemLine {
+    line: Pipe<End>,
+}
+
+impl ItemLine {
+    /// The next packet; nothing after [`ItemLine::finish`] once all have come.
+    pub async fn next(&self) -> Option<Packet> {
+        loop {
+            return match std::future::poll_fn(|cx| self.line.poll_receive(cx)).await {
+                Some(Ok(Sent::Packet(packet))) => Some(packet),
+                Some(Ok(Sent::Notice(_))) => continue,
+                Some(Err(_)) | None => None,
+            };
+        }
+    }
+
+    /// The next packet, if it is there already.
+    pub fn ready(&self) -> Option<Packet> {
+        self.next().now_or_never().flatten()
+    }
+
+    /// Nothing more is put in.
+    pub fn finish(&self) {
+        self.line.finish(End::Done);
+    }
+}
+
+impl Drop for ItemLine {
+    fn drop(&mut self) {
+        self.line.close();
     }
 }
 

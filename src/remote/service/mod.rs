@@ -48,7 +48,7 @@ mod tls;
 
 pub use access::{Access, TokenCheck};
 pub use handler::{CallInfo, DEFAULT_CATEGORY, Handler, NodeEntry, Parameter};
-pub use items::{Collected, ItemSink, ItemSource, Received};
+pub use items::{Collected, EACH_BYTES, ItemLine, ItemSink, ItemSource, Received};
 pub use options::{DEFAULT_PORT, ServiceKeepaliveOptions, ServiceLimitOptions, ServiceOptions, ServiceSessionOptions};
 pub use pipe::Room;
 pub use server::Service;

@@ -68,7 +68,7 @@ impl<E> Clone for Pipe<E> {
 }
 
 /// A packet in the line, or one value of its metadata with its key: about their sizes in memory.
-const EACH: usize = 160;
+pub const EACH: usize = 160;
 
 /// What a packet holds, in bytes, its own administration included.
 pub fn weight(packet: &Packet) -> usize {

@@ -135,13 +135,20 @@ where
             let (exclusive, rpc, settings, metadata) = (self.exclusive, self.rpc, self.channels.settings, metadata.clone());
             let place = Arc::clone(&self.seat.place);
             let attempt = async {
+                let pass = lane.admit(self.channels.is_alone(&lane))?;
                 let endpoint = lane.endpoint();
                 let conn = if exclusive { endpoint.exclusive().await } else { endpoint.conn().await };
                 let conn = conn.map_err(Failed::unsent)?;
                 *place.lock() = Some((Arc::clone(&lane), conn.clone()));
                 let flight = lane.enter();
-                let messages = open(&lane, &conn, rpc, &settings, messages, metadata, deadline).await?;
-                Ok::<_, Failed>((messages, conn, flight))
+                let opened = open(&lane, &conn, rpc, &settings, messages, metadata, deadline).await;
+                // A stream that is open is an answer; how it ends is told when it does.
+                if opened.is_ok() {
+                    pass.succeeded();
+                } else {
+                    pass.told();
+                }
+                Ok::<_, Failed>((opened?, conn, flight))
             };
             let result = tokio::select! {
                 biased;
