@@ -321,6 +321,7 @@ impl Attempt {
                 }
             },
         };
+        let answer = answer.map_err(|error| error.in_node(report.router.node(target).name()));
         let took = match &answer {
             Ok(answered) => report.tell(Verdict::Ok, answered.queued, answered.batch),
             Err(error) => report.tell(verdict(error), Duration::ZERO, 1),
