@@ -74,7 +74,11 @@ describe('a breaker of an endpoint', () => {
       [{ resetTimeout: 5 }, 'circuitBreaker.resetTimeout'],
       [5, 'circuitBreaker'],
     ]) {
-      expectError(thrown(() => remote({ host: 'a', port: 1, circuitBreaker })), 'ERR_CONFIG', { path })
+      expectError(
+        thrown(() => remote({ host: 'a', port: 1, circuitBreaker })),
+        'ERR_CONFIG',
+        { path },
+      )
     }
   })
 })

@@ -72,7 +72,11 @@ describe('strategies', () => {
     expect([made.decide('small').target, made.decide('x'.repeat(20)).target]).toEqual(['edge', 'cloud'])
     const fresh = router({ edge: marks('edge'), cloud: marks('cloud') })
     expect([fresh.decide(new Uint8Array(100 << 10)).target, fresh.decide(new Uint8Array(10 << 20)).target]).toEqual(['edge', 'cloud'])
-    expect(fresh.decide('x')).toMatchObject({ reason: expect.stringMatching(/1 bytes is within the edge's/), rule: 'small', explored: false })
+    expect(fresh.decide('x')).toMatchObject({
+      reason: expect.stringMatching(/1 bytes is within the edge's/),
+      rule: 'small',
+      explored: false,
+    })
   })
 
   test('complexity, given as a number or told by a function', async () => {
@@ -112,7 +116,9 @@ describe('strategies', () => {
   })
 
   test('hybrid without more: the edge prepares, and stands in for a cloud that is gone', async () => {
-    expect(await run(router({ edge: marks('edge'), cloud: marks('cloud'), strategy: 'hybrid' }), ['a'])).toEqual([['a edge cloud', 'hybrid', false]])
+    expect(await run(router({ edge: marks('edge'), cloud: marks('cloud'), strategy: 'hybrid' }), ['a'])).toEqual([
+      ['a edge cloud', 'hybrid', false],
+    ])
     const alone = router({ edge: marks('edge'), cloud: marks('cloud', () => true), strategy: 'hybrid' })
     expect(await run(alone, ['a'])).toEqual([['a edge', 'edge', true]])
     const split = { preprocess: marks('before') }
@@ -266,7 +272,10 @@ describe('time', () => {
   test('a deadline that the decided side cannot meet goes to the other', async () => {
     const cloud = await service((packet) => new Promise((resolve) => setTimeout(() => resolve(`${packet.data} cloud`), 60)))
     const made = router({ edge: marks('edge'), cloud: cloud.node(), strategy: 'cloud-first', latencyBudgetMs: 20 })
-    const seen = await run(made, Array.from({ length: 12 }, (_, index) => `${index}`))
+    const seen = await run(
+      made,
+      Array.from({ length: 12 }, (_, index) => `${index}`),
+    )
     expect(seen.slice(0, 3).every(([, target]) => target === 'cloud')).toBe(true)
     expect(seen.at(-1)[1]).toBe('edge')
     expect(made.metrics().byReason.deadline).toBeGreaterThan(0)
@@ -327,7 +336,15 @@ describe('what it learns and tells', () => {
       },
     }
     const made = router({ edge, cloud, seed: 7 })
-    const last = async (count) => (await run(made, Array.from({ length: count }, () => 'x'))).slice(-20).filter(([, target]) => target === 'cloud').length
+    const last = async (count) =>
+      (
+        await run(
+          made,
+          Array.from({ length: count }, () => 'x'),
+        )
+      )
+        .slice(-20)
+        .filter(([, target]) => target === 'cloud').length
     expect(await last(120)).toBeLessThan(5)
     delay = 25
     expect(await last(60)).toBeGreaterThan(15)
@@ -356,7 +373,14 @@ describe('what it learns and tells', () => {
     expect(made.on('decision', listener).on('fallback', (about) => fallbacks.push(about))).toBe(made)
     await run(made, ['a', 'bad'], { sessionId: 's' })
     await until(() => decisions.length === 2 && fallbacks.length === 1, 'events')
-    expect(decisions[0]).toMatchObject({ target: 'edge', rule: 'strategy', sessionId: 's', sequence: 0, bytes: 1, predicted: { edge: {}, cloud: {} } })
+    expect(decisions[0]).toMatchObject({
+      target: 'edge',
+      rule: 'strategy',
+      sessionId: 's',
+      sequence: 0,
+      bytes: 1,
+      predicted: { edge: {}, cloud: {} },
+    })
     expect(fallbacks[0]).toEqual({
       from: 'edge',
       to: 'cloud',
@@ -373,7 +397,12 @@ describe('what it learns and tells', () => {
     const made = router({ edge: node(guest('echo'), { name: 'echo' }), cloud: marks('cloud'), cloudMinBytes: 100 })
     await run(made, ['a', 'x'.repeat(100), 'b'])
     const figures = made.metrics()
-    expect(figures).toMatchObject({ items: 3, byTarget: { edge: 2, cloud: 1, hybrid: 0 }, byReason: { small: 2, large: 1 }, strategy: 'auto' })
+    expect(figures).toMatchObject({
+      items: 3,
+      byTarget: { edge: 2, cloud: 1, hybrid: 0 },
+      byReason: { small: 2, large: 1 },
+      strategy: 'auto',
+    })
     expect(figures.edge.items).toBe(2)
     expect(figures.latencyMs.cloud.p50).toBeGreaterThan(0)
   })
@@ -417,7 +446,11 @@ describe('what cannot be', () => {
   ])('%j', (options, where) => {
     const given = { ...sides(), ...options }
     for (const key of Object.keys(given)) if (given[key] === undefined) delete given[key]
-    const error = expectError(thrown(() => new IntelligentRouter(given)), 'ERR_CONFIG', { path: where })
+    const error = expectError(
+      thrown(() => new IntelligentRouter(given)),
+      'ERR_CONFIG',
+      { path: where },
+    )
     expect(error.message.startsWith(where)).toBe(true)
   })
 
@@ -427,11 +460,26 @@ describe('what cannot be', () => {
   })
 
   test('no options, an unknown event, a closed router', async () => {
-    expectError(thrown(() => new IntelligentRouter()), 'ERR_CONFIG', { path: 'options' })
+    expectError(
+      thrown(() => new IntelligentRouter()),
+      'ERR_CONFIG',
+      { path: 'options' },
+    )
     const made = router(sides())
-    expectError(thrown(() => made.on('everything', () => {})), 'ERR_CONFIG', { path: 'event' })
-    expectError(thrown(() => made.on('decision')), 'ERR_CONFIG', { path: 'listener' })
-    expectError(thrown(() => made.decide(undefined)), 'ERR_SERIALIZATION')
+    expectError(
+      thrown(() => made.on('everything', () => {})),
+      'ERR_CONFIG',
+      { path: 'event' },
+    )
+    expectError(
+      thrown(() => made.on('decision')),
+      'ERR_CONFIG',
+      { path: 'listener' },
+    )
+    expectError(
+      thrown(() => made.decide(undefined)),
+      'ERR_SERIALIZATION',
+    )
     await made.cleanup()
     expectError(await rejection(run(made, ['a'])), 'ERR_CLOSED')
     expectError(await rejection(made.initialize()), 'ERR_CLOSED')
