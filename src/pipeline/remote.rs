@@ -19,8 +19,8 @@ use crate::data::{Map, Packet, SessionId, Value};
 use crate::error::{Code, Error, Result};
 use crate::remote::{Client, NodeTarget, ObjectSource, PayloadFormat, RemoteStream, Scope};
 
-/// A probe that takes longer says that the remote is far away, which is all that it is asked.
-const PROBE: Duration = Duration::from_secs(5);
+/// A probe that takes longer says that the remote cannot be reached in a time that is of use.
+const PROBE: Duration = Duration::from_secs(1);
 /// Packets taken from a stream at once.
 const RECEIVE: usize = 64;
 
