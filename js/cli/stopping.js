@@ -1,17 +1,14 @@
 // Problem: Ctrl-C must not lose what was already read, and must not be ignored either.
-// Answer: one `Stopping` per process. The first signal resolves `requested`: whoever reads stops reading and what is under way is finished;
+// Answer: one `Stopping` per process. At the first signal whoever reads stops reading, and what is under way is finished;
 // the second ends the process at once. Until a command says that it `handles` signals, the first one ends the process.
 
 const EXIT = { SIGINT: 130, SIGTERM: 143 }
 
 class Stopping {
   #handled = false
-  #resolve
+  #waiting = new Set()
   /** The signal, once there was one. */
   signal
-  requested = new Promise((resolve) => {
-    this.#resolve = resolve
-  })
 
   constructor() {
     for (const name of Object.keys(EXIT)) process.on(name, () => this.#hear(name))
@@ -20,7 +17,8 @@ class Stopping {
   #hear(name) {
     if (!this.#handled || this.signal) process.exit(EXIT[name])
     this.signal = name
-    this.#resolve(name)
+    for (const stop of this.#waiting) stop()
+    this.#waiting.clear()
   }
 
   /** From now on the first signal is only noted. */
@@ -29,7 +27,6 @@ class Stopping {
     return this
   }
 
-  /** Stops as a signal would. */
   get stopped() {
     return this.signal !== undefined
   }
@@ -39,10 +36,26 @@ class Stopping {
     return this.signal ? EXIT[this.signal] : otherwise
   }
 
-  /** What the promise gives, or nothing once a signal came. */
-  async unless(promise) {
-    if (this.stopped) return undefined
-    return Promise.race([promise, this.requested.then(() => undefined)])
+  /** What the promise gives, or nothing once a signal came. Leaves nothing behind, however often it is called. */
+  unless(promise) {
+    if (this.stopped) {
+      promise.catch(() => {})
+      return Promise.resolve(undefined)
+    }
+    return new Promise((resolve, reject) => {
+      const stop = () => resolve(undefined)
+      this.#waiting.add(stop)
+      const settle = (done) => (value) => {
+        this.#waiting.delete(stop)
+        done(value)
+      }
+      promise.then(settle(resolve), settle(reject))
+    })
+  }
+
+  /** Resolves at the first signal. */
+  requested() {
+    return this.unless(new Promise(() => {}))
   }
 }
 
