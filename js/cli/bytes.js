@@ -22,6 +22,11 @@ class Bytes {
     this.#stopping = stopping
   }
 
+  /** Whether a signal ended it. */
+  get stopped() {
+    return this.#stopping.stopped
+  }
+
   /** Another piece; false at the end. */
   async #more() {
     if (this.#ended) return false

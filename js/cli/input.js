@@ -78,9 +78,11 @@ const audioStep = (chunk, rate) => (chunk === 'all' ? Number.MAX_SAFE_INTEGER : 
 
 async function* wavItems(bytes, file, { chunk }) {
   const format = await wav.readHeader(bytes)
-  const short = (missing) =>
+  const short = (missing) => {
+    if (bytes.stopped) return
     warn(`${named(file)} is cut off: its header says ${format.size} bytes of samples, the last ${missing} are not there; the rest is used`)
-  yield* wav.frames(bytes, format, audioStep(chunk, format.sampleRate), bytes.stopped() ? undefined : short)
+  }
+  yield* wav.frames(bytes, format, audioStep(chunk, format.sampleRate), short)
 }
 
 async function* binaryItems(bytes, { chunk = PIECE }) {
@@ -123,7 +125,6 @@ async function open(file, options, stopping, { linewise = false, onBad } = {}) {
   if (file === '-' && process.stdin.isTTY && !linewise) throw new UsageError('there is no input: give a file with -i, or pipe something in')
   const { bytes, size: total } = await openBytes(file, stopping)
   try {
-    bytes.stopped = () => stopping.stopped
     const known = options.format === 'auto' ? file !== '-' && byExtension(file) : options.format
     // What comes live may be less than a block for a long time: the first piece has to do.
     const format = known || byContent(linewise ? (await bytes.glance()).subarray(0, LOOK) : await bytes.peek(LOOK))
