@@ -36,7 +36,7 @@ async function dispatch(args) {
   const command = require(`./commands/${first}.js`)
   const parsed = parse(command, rest)
   if (parsed.values.help) return say(commandHelp(command))
-  return (await command.execute(parsed, { stopping: new Stopping(), commands: commands() })) ?? 0
+  return (await command.execute(parsed, { stopping: new Stopping(), commands })) ?? 0
 }
 
 function say(text) {
