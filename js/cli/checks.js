@@ -7,7 +7,7 @@ const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 const { about } = require('./problems.js')
-const { bytes } = require('./terminal.js')
+const { bytes, plural } = require('./terminal.js')
 
 const ROOT = path.join(__dirname, '../..')
 /** What one guest memory reserves of the address space, without using it. */
@@ -28,8 +28,10 @@ function node() {
 }
 
 function addonFix(text) {
-  if (/GLIBC/.test(text)) return 'the system’s C library is older than the addon: use a newer distribution, or build it here with make build'
-  if (/wasmedge/i.test(text) && /cannot open shared object/.test(text)) return 'WasmEdge is not where the addon looks: make build sets it up'
+  if (/GLIBC/.test(text))
+    return 'the system’s C library is older than the addon: use a newer distribution, or build it here with make build'
+  if (/wasmedge/i.test(text) && /cannot open shared object/.test(text))
+    return 'WasmEdge is not where the addon looks: make build sets it up'
   if (/musl/.test(text)) return 'use a distribution with glibc, or build it here with make build'
   return 'install the package again for this system, or in its repository: make build'
 }
@@ -75,7 +77,8 @@ function cache() {
     return fail(`${cacheFolder} cannot be written: ${error.message}`, fix)
   }
   const { free } = space(cacheFolder)
-  if (free !== undefined && free < 256e6) return warn(`${cacheFolder} can be written, but only ${bytes(free)} are free`, 'make room, or move it')
+  if (free !== undefined && free < 256e6)
+    return warn(`${cacheFolder} can be written, but only ${bytes(free)} are free`, 'make room, or move it')
   return ok(`${cacheFolder} can be written${free === undefined ? '' : `, ${bytes(free)} free`}`)
 }
 
@@ -98,12 +101,18 @@ function addressSpace() {
   }
 }
 
+/** The address space that is taken already: V8 reserves much of it, too. */
+function taken() {
+  const found = /^VmSize:\s+(\d+) kB/m.exec(fs.readFileSync('/proc/self/status', 'utf8'))
+  return found ? Number(found[1]) * 1_024 : 0
+}
+
 function memory() {
   const limit = addressSpace()
   const free = os.freemem()
   if (limit !== undefined && limit < 64 * RESERVED) {
-    const guests = Math.max(0, Math.floor((limit - process.memoryUsage().rss) / RESERVED))
-    const detail = `the address space is limited to ${bytes(limit)}: room for ${guests} guests, each reserves ${bytes(RESERVED)} of it`
+    const guests = Math.max(0, Math.floor((limit - taken()) / RESERVED))
+    const detail = `the address space is limited to ${bytes(limit)}: room for ${plural(guests, 'guest')}, each reserves ${bytes(RESERVED)} of it`
     const fix = 'ulimit -v unlimited (or LimitAS=infinity in the service’s unit); the memory itself stays limited by memoryLimit'
     return guests === 0 ? fail(detail, fix) : warn(detail, fix)
   }
@@ -123,7 +132,10 @@ function compiler() {
     const child = spawnSync(process.execPath, ['-e', code], { env, encoding: 'utf8', timeout: CHILD_MS })
     if (child.status !== 0) {
       const why = child.error?.message ?? (child.stderr.trim() || `it ended with ${child.signal ?? child.status}`)
-      return fail(`echo.wasm does not compile: ${why.split('\n')[0]}`, 'processes must be allowed to start, and the temporary folder to be written')
+      return fail(
+        `echo.wasm does not compile: ${why.split('\n')[0]}`,
+        'processes must be allowed to start, and the temporary folder to be written',
+      )
     }
     return ok(`compiles echo.wasm in a process of its own, in ${Math.round(JSON.parse(child.stdout).durationMs)} ms`)
   } finally {
@@ -161,7 +173,10 @@ async function remote({ host, port, tls }) {
     return ok(`${shown} answers, protocol ${api}, ${health}`)
   } catch (error) {
     const { code, message } = about(error)
-    return fail(`${message} (${code})`, 'is it running, on this port, and may this machine reach it? A TLS service is given as grpcs://HOST:PORT')
+    return fail(
+      `${message} (${code})`,
+      'is it running, on this port, and may this machine reach it? A TLS service is given as grpcs://HOST:PORT',
+    )
   } finally {
     await client?.close()
   }

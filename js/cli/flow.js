@@ -79,6 +79,8 @@ async function flow(files, values, { stopping, linewise = false, onError = 'thro
     bar.end()
     input?.close()
   }
+  // A guest that is refused what it relies on often does nothing but trap.
+  if (failure?.code === 'ERR_WASM_TRAP') for (const { message } of await targets.ungranted(pipeline.nodes)) warn(message)
   // Whatever failed, each of them has its end.
   const ends = [() => (failure instanceof BrokenPipe ? undefined : output?.close()), () => view?.close(), () => pipeline.cleanup()]
   for (const end of ends) {

@@ -27,7 +27,11 @@ const OPTIONS = {
   rate: { type: 'string', value: 'HZ', about: 'sample rate of raw input (16000)' },
   channels: { type: 'string', value: 'N', about: 'channels of raw input (1)' },
   encoding: { type: 'string', value: 'NAME', choices: ['s16le', 'f32le'], about: 'samples of raw input (s16le)' },
-  chunk: { type: 'string', value: 'N', about: 'samples per channel of an item of audio (20 ms), bytes of binary (65536), or all: one item' },
+  chunk: {
+    type: 'string',
+    value: 'N',
+    about: 'samples per channel of an item of audio (20 ms), bytes of binary (65536), or all: one item',
+  },
 }
 
 function byExtension(file) {
@@ -68,7 +72,8 @@ async function* from(file, items) {
   try {
     yield* items
   } catch (error) {
-    if (error instanceof Refused) throw new Refused(`${named(file)}${/^(is|holds) /.test(error.message) ? '' : ':'} ${error.message}`, error.code)
+    if (error instanceof Refused)
+      throw new Refused(`${named(file)}${/^(is|holds) /.test(error.message) ? '' : ':'} ${error.message}`, error.code)
     if (error?.syscall) throw new Refused(`cannot read ${named(file)}: ${error.message}`, error.code)
     throw error
   }

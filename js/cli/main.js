@@ -52,7 +52,8 @@ function report(error, args) {
   process.stderr.write(`error: ${sentence(error)}\n`)
   const usage = error instanceof UsageError
   if (usage && NAMES.includes(args[0])) process.stderr.write(`see: ${PROGRAM} ${args[0]} --help\n`)
-  if (process.env.RM_DEBUG) process.stderr.write(`${error?.stack ?? error}\n${error?.cause?.stack ? `caused by: ${error.cause.stack}\n` : ''}`)
+  if (process.env.RM_DEBUG)
+    process.stderr.write(`${error?.stack ?? error}\n${error?.cause?.stack ? `caused by: ${error.cause.stack}\n` : ''}`)
   return usage ? 2 : 1
 }
 

@@ -53,7 +53,10 @@ function translated(error, options) {
 function parse(command, args) {
   const options = optionsOf(command)
   const spec = Object.fromEntries(
-    Object.entries(options).map(([name, { type, short, multiple }]) => [name, { type, ...(short && { short }), ...(multiple && { multiple }) }]),
+    Object.entries(options).map(([name, { type, short, multiple }]) => [
+      name,
+      { type, ...(short && { short }), ...(multiple && { multiple }) },
+    ]),
   )
   let parsed
   try {

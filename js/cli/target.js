@@ -142,4 +142,37 @@ function modulesOf(nodes, at = (index) => `nodes.${index}.params`) {
   return found
 }
 
-module.exports = { OPTIONS, api, isModule, modulePath, merged, read, readManifest, open, about, unknownKeys, modulesOf, withParams }
+/** Grants of WASI that modules of the pipeline ask for and their nodes do not give; they may do without, or trap. */
+async function ungranted(nodes, at) {
+  const found = []
+  for (const { at: where, node, module, options } of modulesOf(nodes, at)) {
+    const info = await api()
+      .inspectModule(module)
+      .catch(() => undefined)
+    const grants = new Set(info?.imports.map(({ grant }) => grant).filter((grant) => grant?.startsWith('wasi.')))
+    const missing = [...grants].filter((grant) => !options.wasi?.[grant.slice(5)])
+    if (missing.length === 0) continue
+    const given = JSON.stringify({ wasi: Object.fromEntries(missing.map((grant) => [grant.slice(5), true])) })
+    found.push({
+      path: where,
+      message: `${node.name} asks for ${missing.join(' and ')}, which it is not granted; parameters that do: ${given}`,
+    })
+  }
+  return found
+}
+
+module.exports = {
+  OPTIONS,
+  api,
+  isModule,
+  modulePath,
+  merged,
+  read,
+  readManifest,
+  open,
+  about,
+  unknownKeys,
+  modulesOf,
+  ungranted,
+  withParams,
+}

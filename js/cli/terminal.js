@@ -23,7 +23,8 @@ function table(rows, head) {
   const texts = all.map((row) => row.map((cell) => String(cell ?? '')))
   const widths = texts[0].map((_, column) => Math.max(...texts.map((row) => (row[column] ?? '').length)))
   const rightwards = texts[0].map((_, column) => rows.length > 0 && rows.every((row) => typeof row[column] === 'number'))
-  const line = (row) => `  ${row.map((cell, at) => (rightwards[at] ? cell.padStart(widths[at]) : cell.padEnd(widths[at]))).join('  ')}`.trimEnd()
+  const line = (row) =>
+    `  ${row.map((cell, at) => (rightwards[at] ? cell.padStart(widths[at]) : cell.padEnd(widths[at]))).join('  ')}`.trimEnd()
   const lines = texts.map(line)
   if (head) lines.splice(1, 0, line(widths.map((width) => '-'.repeat(width))))
   return `${lines.join('\n')}\n`
@@ -45,7 +46,8 @@ function progress(title, total, { quiet = false, out = process.stderr } = {}) {
       if (now - last < 100) return
       last = now
       const share = total ? Math.min(1, done / total) : undefined
-      const bar = share === undefined ? '' : `[${'='.repeat(Math.round(share * 24)).padEnd(24)}] ${String(Math.round(share * 100)).padStart(3)}% `
+      const bar =
+        share === undefined ? '' : `[${'='.repeat(Math.round(share * 24)).padEnd(24)}] ${String(Math.round(share * 100)).padStart(3)}% `
       const left = share > 0.01 && share < 1 ? `, ${seconds(((now - started) * (1 - share)) / share)} left` : ''
       const text = `${title} ${bar}${note}${left}`
       out.write(`\r\x1b[K${text.slice(0, Math.max(20, (out.columns ?? 80) - 1))}`)

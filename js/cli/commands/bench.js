@@ -16,11 +16,11 @@ const MOST_BYTES = 256 << 20
 /** A tenth of the time is for warming up, a second at most. */
 const WARM_SHARE = 0.1
 
-function sizeOf({ data = undefined, ...bare }) {
-  const value = data ?? bare
+function sizeOf(item) {
+  const value = item?.data ?? item
   if (typeof value === 'string') return Buffer.byteLength(value)
-  const array = value.samples ?? value.pixels ?? value.data ?? value
-  return array.byteLength ?? JSON.stringify(value).length
+  const array = value?.samples ?? value?.pixels ?? value?.data ?? value
+  return array?.byteLength ?? JSON.stringify(value).length
 }
 
 /** Ten seconds of noise in items of 20 ms, the same in every run. */
@@ -74,7 +74,6 @@ async function stream(pipeline, items, over, sum, options) {
       sum.items += 1
       sum.bytes += sizeOf(item)
       yield item
-      // Every stream gets its turn, and the clock is looked at, whatever the pipeline answers.
     }
   }
   for await (const { sequence } of pipeline.process(source(), options)) {
@@ -116,7 +115,8 @@ function audioSeconds(items) {
   return items.reduce((sum, { data }) => sum + data.samples.length / (data.channels ?? 1) / data.sampleRate, 0) / items.length
 }
 
-const round = (value) => (value === null ? null : Object.fromEntries(Object.entries(value).map(([name, ms]) => [name, Number(ms.toFixed(4))])))
+const round = (value) =>
+  value === null ? null : Object.fromEntries(Object.entries(value).map(([name, ms]) => [name, Number(ms.toFixed(4))]))
 
 function figures({ items, bytes, packets, latencies, tookMs }, extra) {
   const perSecond = (count) => Number(((count * 1_000) / tookMs).toFixed(1))
@@ -134,14 +134,21 @@ function figures({ items, bytes, packets, latencies, tookMs }, extra) {
 }
 
 function text(found) {
-  const spread = (value) => Object.entries(value).map(([name, ms]) => `${name} ${ms.toFixed(3)} ms`).join('   ')
+  const spread = (value) =>
+    Object.entries(value)
+      .map(([name, ms]) => `${name} ${ms.toFixed(3)} ms`)
+      .join('   ')
   const rows = [
     ['streams', `${found.concurrency}, for ${seconds(found.seconds * 1_000)}`],
     ['items', `${found.itemsPerSecond.toLocaleString('en-US')} a second (${found.items.toLocaleString('en-US')} in all)`],
     ['bytes', `${found.megabytesPerSecond.toLocaleString('en-US')} MB a second`],
   ]
-  if (found.timesRealtime !== null) rows.push(['audio', `${found.timesRealtime.toLocaleString('en-US')} times realtime, all streams together`])
-  rows.push(['latency', found.latencyMs ? `${spread(found.latencyMs)}   of ${plural(found.answered, 'answered item')}` : 'no item was answered'])
+  if (found.timesRealtime !== null)
+    rows.push(['audio', `${found.timesRealtime.toLocaleString('en-US')} times realtime, all streams together`])
+  rows.push([
+    'latency',
+    found.latencyMs ? `${spread(found.latencyMs)}   of ${plural(found.answered, 'answered item')}` : 'no item was answered',
+  ])
   if (found.aloneMs) rows.push(['one at a time', spread(found.aloneMs)])
   for (const { name, mode } of found.nodes) if (mode) rows.push([`mode of ${name}`, mode])
   return `${found.name}\n${table(rows)}`
@@ -152,7 +159,10 @@ async function compileFirst(pipeline, quiet) {
   for (const { module, options } of targets.modulesOf(pipeline.nodes)) {
     if (options.mode === 'interpreter') continue
     const wait = waiting(`compiling ${module} ...`, { quiet })
-    await targets.api().compileModule(module, options.fuel ? { fuel: true } : undefined).catch((error) => warn(about(error).message))
+    await targets
+      .api()
+      .compileModule(module, options.fuel ? { fuel: true } : undefined)
+      .catch((error) => warn(about(error).message))
     wait.end()
   }
 }

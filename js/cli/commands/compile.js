@@ -11,7 +11,9 @@ async function modulesOf(file) {
   const { pipeline } = targets.open(file, {})
   const found = targets.modulesOf(pipeline.nodes)
   await pipeline.cleanup()
-  const unique = new Map(found.map(({ module, options }) => [`${module} ${Boolean(options.fuel)}`, { module, fuel: Boolean(options.fuel) }]))
+  const unique = new Map(
+    found.map(({ module, options }) => [`${module} ${Boolean(options.fuel)}`, { module, fuel: Boolean(options.fuel) }]),
+  )
   return [...unique.values()].map((one) => ({ ...one, name: path.relative('.', one.module) || one.module }))
 }
 
@@ -30,7 +32,8 @@ module.exports = {
   name: 'compile',
   summary: 'compile modules ahead of time, into the cache',
   usage: 'MODULE.wasm|PIPELINE.yaml...',
-  about: 'Compiles modules, or those of a manifest, in a process of their own and keeps the result. What is there already is not compiled again.',
+  about:
+    'Compiles modules, or those of a manifest, in a process of their own and keeps the result. What is there already is not compiled again.',
   arguments: [1, Number.POSITIVE_INFINITY],
   files: true,
   options: {
@@ -53,7 +56,12 @@ module.exports = {
     }
     const good = done.filter(({ error }) => !error)
     if (!values.json && !values.quiet && good.length > 0) {
-      const rows = good.map((one) => [one.module, one.cached ? 'was in the cache' : 'compiled', seconds(one.durationMs), bytes(one.artifactBytes)])
+      const rows = good.map((one) => [
+        one.module,
+        one.cached ? 'was in the cache' : 'compiled',
+        seconds(one.durationMs),
+        bytes(one.artifactBytes),
+      ])
       process.stdout.write(`${table(rows, ['module', 'what', 'took', 'compiled size'])}in ${targets.api().runtimeInfo().cacheFolder}\n`)
     }
     return good.length === done.length ? 0 : 1

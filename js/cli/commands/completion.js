@@ -95,7 +95,8 @@ module.exports = {
   options: {},
   notes: [`bash: eval "$(${PROGRAM} completion bash)" in ~/.bashrc; fish: ${PROGRAM} completion fish | source`],
   execute({ positionals: [shell] }, { commands }) {
-    if (!Object.hasOwn(SHELLS, shell)) throw new UsageError(`there is no completion for '${shell}'; there is one for ${Object.keys(SHELLS).join(', ')}`)
+    if (!Object.hasOwn(SHELLS, shell))
+      throw new UsageError(`there is no completion for '${shell}'; there is one for ${Object.keys(SHELLS).join(', ')}`)
     process.stdout.write(SHELLS[shell](commands()))
   },
 }

@@ -14,7 +14,10 @@ function text(file, info) {
   const facts = [
     ['size', `${bytes(info.bytes)}, ${plural(info.functions, 'function')}`],
     ['sha256', info.sha256],
-    ['memory', `${bytes(memory.minBytes)} at least, ${memory.maxBytes === null ? 'no limit of its own' : `${bytes(memory.maxBytes)} at most`}`],
+    [
+      'memory',
+      `${bytes(memory.minBytes)} at least, ${memory.maxBytes === null ? 'no limit of its own' : `${bytes(memory.maxBytes)} at most`}`,
+    ],
     ['ABI', info.abi ? 'version 1: exports process' : 'none: exports no process function (option exports.process names another)'],
     ['grants needed', grants.length > 0 ? grants.join(', ') : 'none'],
   ]

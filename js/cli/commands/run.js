@@ -17,7 +17,12 @@ module.exports = {
   files: true,
   options: {
     input: { type: 'string', short: 'i', value: 'FILE', about: 'what to read, - for standard input (-)' },
-    output: { type: 'string', short: 'O', value: 'FILE', about: 'what to write, by extension: .jsonl .wav .txt .bin, - for standard output (-)' },
+    output: {
+      type: 'string',
+      short: 'O',
+      value: 'FILE',
+      about: 'what to write, by extension: .jsonl .wav .txt .bin, - for standard output (-)',
+    },
     ...inputs.OPTIONS,
     ...OPTIONS,
     ...views.OPTIONS,
@@ -28,7 +33,7 @@ module.exports = {
   ],
   examples: [
     'run pipeline.yaml -i talk.wav -O events.jsonl',
-    'run @remotemedia/wasmedge/modules/denoise.wasm -i talk.wav -O clean.wav',
+    'run @remotemedia/wasmedge/modules/denoise.wasm -i talk.wav -O clean.wav --params \'{"wasi": {"random": true}}\'',
     `run pipeline.yaml -i talk.wav --params '{"vad": {"config": {"threshold": 0.7}}}'`,
   ],
   async execute({ values, positionals: [target] }, { stopping }) {

@@ -79,7 +79,9 @@ module.exports = {
       if (!isLoopback(options.host) && !options.authToken) warn(`everybody who reaches ${host}:${port} may use it: give a --token`)
       if (options.authToken && !options.tls && !isLoopback(options.host)) warn('the token travels in the clear: give --cert and --key')
       const shown = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
-      process.stdout.write(values.json ? `${JSON.stringify({ host, port, nodeType })}\n` : `serving ${nodeType} at ${shown} (gRPC, protocol v0)\n`)
+      process.stdout.write(
+        values.json ? `${JSON.stringify({ host, port, nodeType })}\n` : `serving ${nodeType} at ${shown} (gRPC, protocol v0)\n`,
+      )
       // Its sockets are native code's: something of JavaScript's has to keep the process.
       const alive = setInterval(() => {}, 1 << 30)
       await stopping.requested()

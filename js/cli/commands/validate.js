@@ -63,18 +63,22 @@ async function check(file, { params = {}, remote }) {
   }
   const manifest = targets.withParams(read.manifest, params)
   const problems = []
+  const ungranted = []
   for (const index of manifest.nodes.keys()) problems.push(...(await checkNode(manifest, index, { remote, baseDir: read.folder })))
   if (problems.length === 0) {
     // What shows only between nodes.
     try {
-      await targets.open(file, { params, remote }).pipeline.cleanup()
+      const { pipeline } = targets.open(file, { params, remote })
+      ungranted.push(...(await targets.ungranted(pipeline.nodes)))
+      await pipeline.cleanup()
     } catch (error) {
       const { path: at, code, message } = about(error)
       problems.push({ path: at ?? 'connections', code, message: message.replace(`${file}: `, '') })
     }
   }
   const nodes = manifest.nodes.map(({ id, node_type: type }) => ({ id, nodeType: type }))
-  return { name: manifest.metadata.name ?? path.basename(file), problems, warnings: targets.unknownKeys(manifest), nodes }
+  const warnings = [...targets.unknownKeys(manifest), ...ungranted]
+  return { name: manifest.metadata.name ?? path.basename(file), problems, warnings, nodes }
 }
 
 const line = ({ path: at, code, message }) => `  ${message.startsWith(at) ? message : `${at}: ${message}`} (${code})\n`
@@ -83,7 +87,8 @@ module.exports = {
   name: 'validate',
   summary: 'check a manifest and its modules',
   usage: 'PIPELINE.yaml',
-  about: 'Reads a manifest, makes every node and loads every module, and tells all that is wrong, each with its place. Nothing is run or asked.',
+  about:
+    'Reads a manifest, makes every node and loads every module, and tells all that is wrong, each with its place. Nothing is run or asked.',
   arguments: [1, 1],
   files: true,
   options: { ...targets.OPTIONS, json: { type: 'boolean', about: 'the findings as JSON: {"valid", "problems", "warnings", "nodes"}' } },
@@ -97,7 +102,8 @@ module.exports = {
       return valid ? 0 : 1
     }
     for (const { message } of found.warnings) process.stderr.write(`warning: ${message}\n`)
-    if (valid) process.stdout.write(`${file} is valid: ${plural(found.nodes.length, 'node')}, ${found.nodes.map(({ id }) => id).join(', ')}\n`)
+    if (valid)
+      process.stdout.write(`${file} is valid: ${plural(found.nodes.length, 'node')}, ${found.nodes.map(({ id }) => id).join(', ')}\n`)
     else process.stdout.write(`${file}: ${plural(found.problems.length, 'problem')}\n${found.problems.map(line).join('')}`)
     return valid ? 0 : 1
   },
