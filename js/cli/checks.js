@@ -153,7 +153,10 @@ async function mode(name) {
     return ok('echo.wasm runs')
   } catch (error) {
     const { code, message } = about(error)
-    const fix = code === 'ERR_POOL_EXHAUSTED' ? 'see the address space above' : 'see the checks above; with RM_LOG=debug the log says more'
+    const fix =
+      addressSpace() !== undefined
+        ? 'raise the limit of the address space, see memory above'
+        : 'see the checks above; with RM_LOG=debug the log says more'
     return fail(`${message} (${code})`, fix)
   } finally {
     await guest.cleanup()
