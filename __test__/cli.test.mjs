@@ -5,9 +5,9 @@ import path from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { chunks, parseWav, readWav } from '../examples/support/wav.mjs'
 import { cli, folder, jsonLines, manifest, RECORDING, start, wav } from './support/cli.mjs'
-import { api, fixture, guest, ROOT } from './support/index.mjs'
+import { api, fixture, guest } from './support/index.mjs'
 
-const { Pipeline, RemoteExecutionClient, RemoteProcessingService } = api
+const { Pipeline, RemoteProcessingService } = api
 
 /** What the API makes of the recording in items of 20 ms. */
 async function expected(text, audio = readWav(RECORDING)) {
@@ -82,13 +82,14 @@ describe('run', () => {
   test('by extension: raw samples, text by line, bytes in pieces', async () => {
     const raw = Buffer.alloc(1_000)
     const home = folder({ 'in.raw': raw, 'in.txt': 'one\r\ntwo\n\nthrée', 'in.bin': Buffer.alloc(150_000, 7) })
-    const kinds = async (...args) => jsonLines((await cli(['run', guest('echo'), '-q', ...args], { cwd: home })).stdout)
-    const audio = await kinds('-i', 'in.raw', '--rate', '8000')
+    const kinds = async (...args) => jsonLines((await cli(['run', ...args, '-q'], { cwd: home })).stdout)
+    const audio = await kinds(guest('gain'), '-i', 'in.raw', '--rate', '8000')
     expect(audio.map(({ kind, data }) => [kind, data.sampleRate])).toEqual(Array(4).fill(['audio', 8_000]))
-    expect((await kinds('-i', 'in.raw', '--encoding', 'f32le', '--chunk', 'all')).length).toBe(1)
-    expect((await kinds('-i', 'in.txt')).map(({ data }) => data)).toEqual(['one', 'two', '', 'thrée'])
-    expect((await kinds('-i', 'in.txt', '--chunk', 'all')).map(({ data }) => data)).toEqual(['one\r\ntwo\n\nthrée'])
-    const pieces = (await kinds('-i', 'in.bin')).map(({ kind, data }) => [kind, Buffer.from(data, 'base64').length])
+    expect((await kinds(guest('gain'), '-i', 'in.raw', '--encoding', 'f32le', '--chunk', 'all')).length).toBe(1)
+    const echo = [guest('echo'), '--params', '{"outputKind": "text"}']
+    expect((await kinds(...echo, '-i', 'in.txt')).map(({ data }) => data)).toEqual(['one', 'two', 'thrée'])
+    expect((await kinds(...echo, '-i', 'in.txt', '--chunk', 'all')).map(({ data }) => data)).toEqual(['one\r\ntwo\n\nthrée'])
+    const pieces = (await kinds(guest('echo'), '-i', 'in.bin')).map(({ kind, data }) => [kind, Buffer.from(data, 'base64').length])
     expect(pieces).toEqual([
       ['binary', 65_536],
       ['binary', 65_536],
@@ -100,15 +101,15 @@ describe('run', () => {
   })
 
   test.each([
-    ['a WAV', wav(tone(320)), ['audio']],
-    ['JSON over several lines', '{\n  "a": "}"\n}\n[1,\n2]\n', ['json', 'json']],
-    ['text', 'hello\nworld', ['text', 'text']],
-    ['bytes', Buffer.from([0, 1, 255]), ['binary']],
-    ['nothing', '', []],
-  ])('by how it starts: %s', async (_, input, want) => {
-    const end = await cli(['run', guest('echo'), '-q'], { input })
+    ['a WAV', wav(tone(640)), 'wav', 2],
+    ['JSON over several lines', '{\n  "a": "}"\n}\n[1,\n2]\n', 'json', 2],
+    ['text', 'hello\nworld', 'text', 2],
+    ['bytes', Buffer.from([0, 1, 255]), 'binary', 1],
+    ['nothing', '', 'text', 0],
+  ])('by how it starts: %s', async (_, input, inputFormat, items) => {
+    const end = await cli(['run', guest('echo'), '--json'], { input })
     expect(end.code, end.stderr).toBe(0)
-    expect(jsonLines(end.stdout).map(({ kind }) => kind)).toEqual(want)
+    expect(jsonLines(end.stdout).at(-1).summary).toMatchObject({ inputFormat, items, packets: items })
   })
 
   test('an item that fails: the run ends, leaves it out, or says so in its place', async () => {
@@ -285,12 +286,12 @@ describe('signals and pipes', () => {
   })
 
   test('a second Ctrl-C does not wait', async () => {
-    const { child, exit } = start(['run', fixture('spin'), '--timeout', '10m'])
-    child.stdin.end('x')
     // Its guest never answers: after the first signal there is something to wait for.
-    await new Promise((resolve) => setTimeout(resolve, 1_000))
+    const { child, exit, said } = start(['run', fixture('spin_log'), '--timeout', '10m'], { env: { RM_LOG: 'guest=info' } })
+    child.stdin.end('x')
+    await said(/still alive/, 'stderr')
     child.kill('SIGINT')
-    await new Promise((resolve) => setTimeout(resolve, 500))
+    await said(/SIGINT: finishing what is under way; once more ends at once/, 'stderr')
     expect(child.exitCode).toBeNull()
     child.kill('SIGINT')
     expect((await exit).code).toBe(130)
@@ -329,6 +330,7 @@ describe('signals and pipes', () => {
       length += data.toString().split('\n').length - 1
     })
     child.stdin.end()
+    child.stdout.resume()
     expect((await exit).code).toBe(0)
     expect(length).toBe(taken)
   })

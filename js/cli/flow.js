@@ -6,6 +6,7 @@ const inputs = require('./input.js')
 const outputs = require('./output.js')
 const targets = require('./target.js')
 const views = require('./view.js')
+const { PROGRAM } = require('./help.js')
 const { BrokenPipe } = require('./problems.js')
 const { duration } = require('./options.js')
 const { bytes, plural, progress, seconds, warn } = require('./terminal.js')
@@ -79,6 +80,7 @@ async function flow(files, values, { stopping, linewise = false, onError = 'thro
     bar.end()
     input?.close()
   }
+  const interpreted = slowModules(pipeline)
   // A guest that is refused what it relies on often does nothing but trap.
   if (failure?.code === 'ERR_WASM_TRAP') for (const { message } of await targets.ungranted(pipeline.nodes)) warn(message)
   // Whatever failed, each of them has its end.
@@ -100,9 +102,17 @@ async function flow(files, values, { stopping, linewise = false, onError = 'thro
     ...output.counts,
     bytesRead: input.received(),
     bytesWritten: output.bytes(),
+    interpreted,
     tookMs: Math.round(tookMs),
     stoppedBy: stopping.signal ?? null,
   }
+}
+
+/** Modules that are not compiled yet, though their nodes would rather have it so. */
+function slowModules(pipeline) {
+  if (!targets.api().runtimeInfo().nativeCode) return []
+  const found = targets.modulesOf(pipeline.nodes).filter(({ options }) => (options.mode ?? 'auto') === 'auto')
+  return found.filter(({ node }) => node.metrics().mode === 'interpreter').map(({ node }) => node.name)
 }
 
 /** The summary for people. */
@@ -113,9 +123,13 @@ function summary({ items, packets, errors, badItems, bytesRead, tookMs, stoppedB
 }
 
 /** Tells how it went, and gives the exit code. */
-function tell(figures, values, stopping) {
+function tell(figures, values, stopping, target) {
   if (values.json) process.stdout.write(`${JSON.stringify({ summary: figures })}\n`)
-  else if (!values.quiet) process.stderr.write(summary(figures))
+  else if (!values.quiet) {
+    process.stderr.write(summary(figures))
+    const slow = figures.interpreted.join(', ')
+    if (slow) process.stderr.write(`${slow} ran interpreted, which is slow; once '${PROGRAM} compile ${target}' is done it runs compiled\n`)
+  }
   return stopping.exitCode(0)
 }
 

@@ -17,6 +17,7 @@ class Stopping {
   #hear(name) {
     if (!this.#handled || this.signal) process.exit(EXIT[name])
     this.signal = name
+    process.stderr.write(`${process.stderr.isTTY ? '\r\x1b[K' : ''}${name}: finishing what is under way; once more ends at once\n`)
     for (const stop of this.#waiting) stop()
     this.#waiting.clear()
   }

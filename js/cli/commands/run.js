@@ -41,6 +41,6 @@ module.exports = {
     if (values.json && files.output === '-' && formatOf('-', values['output-format']) !== 'jsonl') {
       throw new UsageError('--json needs standard output for itself: write the packets to a file with -O, or as jsonl')
     }
-    return tell(await flow(files, values, { stopping }), values, stopping)
+    return tell(await flow(files, values, { stopping }), values, stopping, target)
   },
 }

@@ -86,7 +86,6 @@ module.exports = {
       const alive = setInterval(() => {}, 1 << 30)
       await stopping.requested()
       clearInterval(alive)
-      process.stderr.write(`${stopping.signal}: finishing what is under way; once more ends at once\n`)
     } finally {
       await service.close({ graceMs })
       await view?.close()

@@ -26,6 +26,6 @@ module.exports = {
       throw new UsageError('--json needs packets on standard output to be jsonl')
     }
     const figures = await flow({ target, input: '-', output: '-' }, values, { stopping, linewise: true, onError: 'emit' })
-    return tell(figures, values, stopping)
+    return tell(figures, values, stopping, target)
   },
 }
