@@ -201,6 +201,7 @@ module.exports = {
       const about = { concurrency, stopping, bar }
       try {
         await measure(pipeline, items, { ...about, ms: Math.min(1_000, ms * WARM_SHARE), bar: progress('', 0, { quiet: true }) })
+        if (!quiet) process.stderr.write(`measuring ${name} for ${seconds(ms)}\n`)
         const sum = await measure(pipeline, items, { ...about, ms })
         const found = figures(sum, { name, concurrency, itemSeconds: audioSeconds(items) })
         const [only] = pipeline.nodes
