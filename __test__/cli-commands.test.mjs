@@ -1,12 +1,12 @@
 // The other commands of the command line, its help, and what it says to what is typed wrongly.
 
 import { execFileSync, spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import net from 'node:net'
 import path from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { cli, folder, jsonLines, manifest, RECORDING, start } from './support/cli.mjs'
+import { BIN, cli, folder, jsonLines, manifest, RECORDING, start } from './support/cli.mjs'
 import { api, fixture, guest, ROOT } from './support/index.mjs'
 
 const require = createRequire(import.meta.url)
@@ -338,6 +338,17 @@ describe('help, and what is typed wrongly', () => {
         expect(stdout).toContain(command.name)
         for (const name of Object.keys(optionsOf(command))) expect(stdout).toMatch(new RegExp(`--${name}|-l ${name}`))
       }
+    }
+  })
+
+  test('the examples in docs/cli.md run', () => {
+    const blocks = [...readFileSync(path.join(ROOT, 'docs/cli.md'), 'utf8').matchAll(/^```sh\n([\s\S]*?)^```/gm)].map(([, code]) => code)
+    expect(blocks.length).toBeGreaterThan(7)
+    mkdirSync(path.join(ROOT, 'target'), { recursive: true })
+    for (const code of blocks) {
+      const script = `set -eo pipefail; remotemedia-wasmedge() { "${process.execPath}" "${BIN}" "$@"; }\n${code}`
+      const { status, stderr } = spawnSync('bash', ['-c', script], { cwd: ROOT, encoding: 'utf8', maxBuffer: 1 << 28 })
+      expect([code, status], stderr).toEqual([code, 0])
     }
   })
 
