@@ -50,7 +50,7 @@ function progress(title, total, { quiet = false, out = process.stderr } = {}) {
         share === undefined ? '' : `[${'='.repeat(Math.round(share * 24)).padEnd(24)}] ${String(Math.round(share * 100)).padStart(3)}% `
       const left = share > 0.01 && share < 1 ? `, ${seconds(((now - started) * (1 - share)) / share)} left` : ''
       const text = `${title} ${bar}${note}${left}`
-      out.write(`\r\x1b[K${text.slice(0, Math.max(20, (out.columns ?? 80) - 1))}`)
+      out.write(`\r\x1b[K${text.slice(0, Math.max(20, (out.columns || 80) - 1))}`)
     },
     end: () => out.write('\r\x1b[K'),
   }
