@@ -1,0 +1,14 @@
+//! The routing policy and its parts, with made-up times only: nothing here waits, and nothing reads a clock.
+
+#[path = "routing/batcher.rs"]
+mod batcher;
+#[path = "routing/breaker.rs"]
+mod breaker;
+#[path = "routing/budget.rs"]
+mod budget;
+#[path = "routing/model.rs"]
+mod model;
+#[path = "routing/quantile.rs"]
+mod quantile;
+#[path = "routing/random.rs"]
+mod random;
