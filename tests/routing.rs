@@ -8,7 +8,11 @@ mod breaker;
 mod budget;
 #[path = "routing/model.rs"]
 mod model;
+#[path = "routing/options.rs"]
+mod options;
 #[path = "routing/quantile.rs"]
 mod quantile;
 #[path = "routing/random.rs"]
 mod random;
+#[path = "routing/state.rs"]
+mod state;

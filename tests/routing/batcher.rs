@@ -40,7 +40,7 @@ proptest! {
         max_items in 0_usize..9, delay in 0_u64..50, arrivals in prop::collection::vec((0_u64..5, 0_u64..20, any::<bool>()), 0..300)
     ) {
         let delay = ms(delay);
-        let mut batcher = Batcher::new(max_items, delay);
+        let mut batcher: Batcher<Item> = Batcher::new(max_items, delay);
         let mut seen = Seen { next: HashMap::new(), count: 0, max_items: max_items.max(1) };
         let mut waiting: Vec<Item> = Vec::new();
         let (mut now, mut pushed) = (Duration::ZERO, HashMap::<u64, Vec<usize>>::new());
