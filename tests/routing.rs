@@ -10,9 +10,15 @@ mod budget;
 mod model;
 #[path = "routing/options.rs"]
 mod options;
+#[path = "routing/policy.rs"]
+mod policy;
 #[path = "routing/quantile.rs"]
 mod quantile;
 #[path = "routing/random.rs"]
 mod random;
+#[path = "routing/rules.rs"]
+mod rules;
 #[path = "routing/state.rs"]
 mod state;
+#[path = "routing/world.rs"]
+mod world;
