@@ -4,8 +4,16 @@
 mod ends;
 #[path = "pipeline/flow.rs"]
 mod flow;
+#[path = "pipeline/hybrid.rs"]
+mod hybrid;
 #[path = "pipeline/many.rs"]
 mod many;
 #[path = "pipeline/nodes.rs"]
 mod nodes;
+#[path = "pipeline/router.rs"]
+mod router;
+#[path = "pipeline/sides.rs"]
+mod sides;
 mod support;
+#[path = "pipeline/together.rs"]
+mod together;
