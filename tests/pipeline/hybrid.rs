@@ -72,8 +72,8 @@ fn sure() -> Arc<crate::sides::Side> {
     side("edge", |_, packet| ready(Ok(vec![Packet { format: Format::Plain(Kind::Json), ..packet }])))
 }
 
-fn speech() -> Option<Escalate> {
-    Some(Escalate::Confidence(Confidence { path: "speech.probability".to_owned(), low: 0.2, high: 0.8 }))
+fn speech() -> Escalate {
+    Escalate::Confidence(Confidence { path: "speech.probability".to_owned(), low: 0.2, high: 0.8 })
 }
 
 fn answer(probability: f64) -> String {
@@ -83,7 +83,7 @@ fn answer(probability: f64) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_unsure_answers_are_asked_about_in_the_cloud() {
     let (edge, cloud) = (sure(), signs("cloud"));
-    let router = router(RouterParts { escalate: speech(), ..parts(&edge, &cloud) }, strategy("hybrid"));
+    let router = router(RouterParts { escalate: Some(speech()), ..parts(&edge, &cloud) }, strategy("hybrid"));
     let items = open(&router);
     for (probability, escalates) in [(0.05, false), (0.2, false), (0.21, true), (0.5, true), (0.79, true), (0.8, false), (0.99, false)] {
         let (text, route) = ask(&items, &answer(probability)).await.expect("served");
@@ -98,7 +98,7 @@ async fn only_unsure_answers_are_asked_about_in_the_cloud() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unsure_answer_stands_when_the_cloud_is_gone() {
-    let router = router(RouterParts { escalate: speech(), ..parts(&sure(), &away("cloud")) }, strategy("hybrid"));
+    let router = router(RouterParts { escalate: Some(speech()), ..parts(&sure(), &away("cloud")) }, strategy("hybrid"));
     let items = open(&router);
     let (text, route) = ask(&items, &answer(0.5)).await.expect("served");
     assert_eq!((text, &route["target"], &route["fallback"]), (answer(0.5), &"edge".into(), &true.into()));

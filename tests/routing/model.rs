@@ -65,10 +65,10 @@ fn after_step(scale: Scale, before: impl Fn(u64) -> f64, after: impl Fn(u64) -> 
     let (mut model, mut random) = (Model::new(scale, 200.0), Random::new(seed));
     learn(&mut model, &mut random, 300, 0.05, before);
     let changes = model.changes();
-    let (seen, other) = (4 << 10, 256 << 10);
+    let (shown, other) = (4 << 10, 256 << 10);
     let mut needed = 0;
     while (model.expect(other, None).mean_ms / after(other) - 1.0).abs() > 0.2 && needed < 100 {
-        model.observe(seen, None, after(seen) * (0.05 * random.normal()).exp());
+        model.observe(shown, None, after(shown) * (0.05 * random.normal()).exp());
         needed += 1;
     }
     (needed, model.changes() - changes)

@@ -164,7 +164,7 @@ fn the_limits_themselves_are_taken() {
         ("complexity", &[0.0, 1.0]),
         ("adaptive.exploration", &[0.0, 0.5]),
         ("circuitBreaker.failureRate", &[0.01, 1.0]),
-        ("circuitBreaker.windowItems", &[1.0, MAX_WINDOW as f64]),
+        ("circuitBreaker.windowItems", &[1.0, f64::from(MAX_WINDOW)]),
         ("circuitBreaker.probes", &[1.0, MAX_PROBES as f64]),
         ("hedge.percentile", &[50.0, 99.9]),
         ("batch.maxItems", &[1.0, 4_096.0]),

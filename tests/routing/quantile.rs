@@ -16,7 +16,9 @@ fn close_to_exact(name: &str, mut time: impl FnMut(&mut Random) -> f64) {
         let mut quantile = Quantile::default();
         // One below the number at which it begins to forget.
         let mut times: Vec<f64> = (0..1_999).map(|_| time(&mut random)).collect();
-        times.iter().for_each(|time| quantile.add(*time));
+        for time in &times {
+            quantile.add(*time);
+        }
         times.sort_by(f64::total_cmp);
         for percent in [50.0, 75.0, 90.0, 95.0, 99.0] {
             let (found, right) = (quantile.at(percent).expect("enough"), exact(&times, percent));

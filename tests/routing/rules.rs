@@ -53,7 +53,9 @@ fn every_reason_has_a_name_and_a_sentence() {
     let mut names: Vec<_> = all.iter().map(Reason::name).collect();
     let mut known = Reason::ALL_NAMES.to_vec();
     let mut sentences: Vec<_> = all.iter().map(readable).collect();
-    (names.sort_unstable(), known.sort_unstable(), sentences.sort());
+    names.sort_unstable();
+    known.sort_unstable();
+    sentences.sort();
     assert_eq!(names, known, "each name once, none that does not occur");
     sentences.dedup();
     assert_eq!(sentences.len(), all.len());
