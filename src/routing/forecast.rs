@@ -49,13 +49,15 @@ impl Forecast {
         }
     }
 
-    /// Arrivals per second, a moment from now.
-    pub fn per_second(&self) -> f64 {
-        (self.level + self.trend * AHEAD_STEPS).max(0.0) / STEP.as_secs_f64()
+    /// Arrivals per second, a moment from now. Nothing has come since the last one, and that counts as well.
+    pub fn per_second(&self, now: Duration) -> f64 {
+        let mut moved = self.clone();
+        moved.move_to(now);
+        (moved.level + moved.trend * AHEAD_STEPS).max(0.0) / STEP.as_secs_f64()
     }
 
     /// Items at the same time, if each takes so long.
-    pub fn at_once(&self, service_ms: f64) -> f64 {
-        self.per_second() * service_ms / 1e3 * SPARE
+    pub fn at_once(&self, service_ms: f64, now: Duration) -> f64 {
+        self.per_second(now) * service_ms / 1e3 * SPARE
     }
 }

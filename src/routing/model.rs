@@ -24,6 +24,12 @@ const SURE: f64 = 6.0;
 const RELEARN: u32 = 4;
 /// Weight of the regression against what a bucket has seen itself, in observations.
 const SHRINK: f64 = 4.0;
+/// Longest time that is believed, in milliseconds: a day.
+const LONGEST_MS: f64 = 86_400_000.0;
+/// No number of a model is beyond this: the square of that time.
+const BOUND: f64 = LONGEST_MS * LONGEST_MS;
+/// Nobody has made so many observations.
+const MOST_SAMPLES: u64 = 1 << 53;
 
 /// What a bucket has seen beyond the regression.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -58,7 +64,8 @@ pub const BUCKETS: usize = SIZES;
 
 impl Features {
     fn new(bytes: u64, complexity: Option<f64>, scale: Scale) -> Self {
-        let kib = bytes as f64 / 1024.0;
+        // Nothing larger fits into a guest, and a size beyond all measure leaves no digits for the others.
+        let kib = bytes.min(4 << 30) as f64 / 1024.0;
         let size = match scale {
             Scale::Linear => kib / 64.0,
             Scale::Logarithmic => (kib + 0.25).ln() / 4.0,
@@ -98,7 +105,8 @@ impl Regression {
         for (out, row) in px.iter_mut().zip(&self.p) {
             *out = row.iter().zip(x).map(|(p, x)| p * x).sum();
         }
-        let denominator = forget + x.iter().zip(&px).map(|(x, px)| x * px).sum::<f64>();
+        // Less than that only comes of rounding, or of a state from outside.
+        let denominator = (forget + x.iter().zip(&px).map(|(x, px)| x * px).sum::<f64>()).max(forget);
         for (index, theta) in self.theta.iter_mut().enumerate() {
             *theta += px[index] / denominator * error;
         }
@@ -200,6 +208,11 @@ impl Model {
 
     /// An item took so long.
     pub fn observe(&mut self, bytes: u64, complexity: Option<f64>, took_ms: f64) {
+        // What is no time says nothing, and one beyond all measure would be remembered for ever.
+        if took_ms.is_nan() {
+            return;
+        }
+        let took_ms = took_ms.clamp(-LONGEST_MS, LONGEST_MS);
         let features = Features::new(bytes, complexity, self.scale);
         let value = match self.scale {
             Scale::Linear => took_ms,
@@ -212,8 +225,10 @@ impl Model {
             self.touch(&features, 0.0);
             return;
         }
-        let error = value - self.level(&features);
-        let sigma = self.variance.sqrt().max(self.floor(value));
+        let level = self.level(&features);
+        let error = value - level;
+        // By what was expected: a time beyond all measure must not be the measure of itself.
+        let sigma = self.variance.sqrt().max(self.floor(level));
         let z = (error / sigma).clamp(-CLIP, CLIP);
         self.fresh = self.fresh.saturating_add(1);
         if self.samples > 8 {
@@ -225,19 +240,23 @@ impl Model {
         }
         let believed = if self.fresh <= RELEARN || self.samples <= 8 { error } else { z * sigma };
         self.regression.update(&features.x, believed, self.forget);
+        if !self.regression.theta.iter().all(|theta| theta.abs() <= BOUND) {
+            // Only a state from outside leads here: better nothing than that.
+            self.regression = Regression { theta: [value, 0.0, 0.0], ..Regression::new() };
+        }
         // What remains is the bucket's.
         let left = value - self.regression.predict(&features.x);
         let bound = CLIP * sigma;
         self.touch(&features, left.clamp(-bound, bound));
         if self.fresh > RELEARN || self.samples <= 8 {
             let rate = if self.samples < 20 { 0.15 } else { 0.04 };
-            self.variance += rate * ((z * sigma).powi(2) - self.variance);
+            self.variance = (self.variance + rate * ((z * sigma).powi(2) - self.variance)).min(BOUND);
         }
     }
 
-    fn floor(&self, value: f64) -> f64 {
+    fn floor(&self, level: f64) -> f64 {
         match self.scale {
-            Scale::Linear => (value.abs() * 0.02).max(0.05),
+            Scale::Linear => (level.abs() * 0.02).max(0.05),
             Scale::Logarithmic => 0.02,
         }
     }
@@ -271,12 +290,13 @@ impl Model {
     /// Whether all of it can be used, as it came from outside.
     pub fn is_sound(&self) -> bool {
         let numbers = self.regression.theta.iter().chain(self.regression.p.iter().flatten());
-        let fine = |number: &f64| number.is_finite() && number.abs() <= 1e9;
+        let fine = |number: &f64| number.is_finite() && number.abs() <= BOUND;
         numbers.chain([&self.variance, &self.up, &self.down, &self.forget, &self.cell_limit]).all(fine)
             && self.cells.len() == SIZES * BINS
             && self.cells.iter().all(|cell| fine(&cell.samples) && fine(&cell.offset) && cell.samples >= 0.0)
             && (0.5..=1.0).contains(&self.forget)
             && self.variance >= 0.0
+            && self.samples.max(self.changes) <= MOST_SAMPLES
             && self.cell_limit >= 1.0
     }
 }

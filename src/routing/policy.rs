@@ -334,11 +334,11 @@ impl Policy {
     }
 
     /// Guests that the edge will have use for soon.
-    pub fn prewarm(&self, _now: Duration) -> u32 {
+    pub fn prewarm(&self, now: Duration) -> u32 {
         let edge = self.side(Target::Edge);
         match edge.latency.at(50.0) {
             None => 0,
-            Some(service_ms) => self.forecast.at_once(service_ms).ceil().min(f64::from(u16::MAX)) as u32,
+            Some(service_ms) => self.forecast.at_once(service_ms, now).ceil().min(f64::from(u16::MAX)) as u32,
         }
     }
 
@@ -362,7 +362,7 @@ impl Policy {
             "thresholds": { "edgeMaxBytes": self.config.edge_max_bytes, "cloudMinBytes": self.config.cloud_min_bytes, "learnedBytes": crossover },
             "exploration": { "share": share, "limit": limit, "cost": self.explorer.spent() },
             "regret": { "cost": self.regret, "share": if self.cost > 0.0 { self.regret / self.cost } else { 0.0 } },
-            "arrivalsPerSecond": self.forecast.per_second(),
+            "arrivalsPerSecond": self.forecast.per_second(now),
             "edge": side(Target::Edge), "cloud": side(Target::Cloud),
         })
     }

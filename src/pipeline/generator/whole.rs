@@ -1,10 +1,12 @@
 //! A stream through a generator: one run of it between two lines, anew after a failure that the stream outlives.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::StreamExt;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::{Closes, DEFAULT_TIMEOUT, EndSession, GeneratorStage};
@@ -23,18 +25,57 @@ struct Feed {
     taken: AtomicU64,
     /// The items taken last, without their payloads: outputs inherit from them, and a failure is said to be the last one's.
     recent: Mutex<Vec<Packet>>,
+    /// What stands for failed items and passes the node by, behind what the node has put out before.
+    passing: Mutex<VecDeque<Packet>>,
+    /// Told when something wants to pass, and when it has.
+    comes: Notify,
+    passed: Notify,
 }
 
 impl Feed {
-    /// The next packet; what stands for a failed item passes the node by.
-    async fn next(&self, output: &Output, keep: usize) -> Option<Packet> {
+    fn new(input: Input) -> Self {
+        Self {
+            input: tokio::sync::Mutex::new(input),
+            waiting: AtomicBool::new(false),
+            taken: AtomicU64::new(0),
+            recent: Mutex::default(),
+            passing: Mutex::default(),
+            comes: Notify::new(),
+            passed: Notify::new(),
+        }
+    }
+
+    /// Waits until what wants to pass has passed: what the node puts out for the next item must not overtake it.
+    async fn until_passed(&self) {
+        while !self.passing.lock().is_empty() {
+            self.passed.notified().await;
+        }
+    }
+
+    /// Lets pass what wants to; false where nobody reads any more.
+    async fn pass(&self, output: &Output) -> bool {
+        loop {
+            let Some(packet) = self.passing.lock().front().cloned() else { break };
+            if output.put(Element::Failed(packet)).await.is_err() {
+                return false;
+            }
+            self.passing.lock().pop_front();
+        }
+        self.passed.notify_one();
+        true
+    }
+
+    /// The next packet.
+    async fn next(&self, keep: usize) -> Option<Packet> {
         let mut input = self.input.lock().await;
         self.waiting.store(true, Ordering::Release);
         let packet = loop {
             match input.next().await {
                 Some(Element::Packet(packet)) => break Some(packet),
-                Some(failed @ Element::Failed(_)) => {
-                    let _passed = output.put(failed).await;
+                Some(Element::Failed(packet)) => {
+                    self.passing.lock().push_back(packet);
+                    self.comes.notify_one();
+                    self.until_passed().await;
                 }
                 None => break None,
             }
@@ -61,8 +102,7 @@ impl Feed {
 /// Runs the stream to its end.
 pub async fn run(stage: Arc<GeneratorStage>, scope: StreamScope, input: Input, output: Output) -> Result<()> {
     let _ends = EndSession::of(&stage, &scope);
-    let (input, waiting) = (tokio::sync::Mutex::new(input), AtomicBool::new(false));
-    let feed = Arc::new(Feed { input, waiting, taken: AtomicU64::new(0), recent: Mutex::default() });
+    let feed = Arc::new(Feed::new(input));
     loop {
         let before = feed.taken.load(Ordering::Relaxed);
         let Err(error) = once(&stage, &scope, &feed, &output).await else { return Ok(()) };
@@ -85,7 +125,7 @@ async fn once(stage: &Arc<GeneratorStage>, scope: &StreamScope, feed: &Arc<Feed>
     let (sink, line) = ItemSink::lined(scope.buffer.saturating_mul(EACH_BYTES), over.clone());
     // Where the stream outlives a failure, items that the generator has not seen must not fail along.
     let ahead = if scope.on_error == OnError::Throw { scope.buffer } else { 1 };
-    let source = source(scope, feed, output, over.clone());
+    let source = source(scope, feed, over.clone());
     let closes = Closes(source.clone());
     let work = stage.begin(scope, over, ahead, source, sink);
     let (moved, held_up) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -95,7 +135,19 @@ async fn once(stage: &Arc<GeneratorStage>, scope: &StreamScope, feed: &Arc<Feed>
         result
     };
     let forward = async {
-        while let Some(packet) = line.next().await {
+        loop {
+            // What the node has put out comes first, what passes it then.
+            let packet = tokio::select! {
+                biased;
+                packet = line.next() => packet,
+                () = feed.comes.notified() => {
+                    if !feed.pass(output).await {
+                        return false;
+                    }
+                    continue;
+                }
+            };
+            let Some(packet) = packet else { return feed.pass(output).await };
             moved.fetch_add(1, Ordering::Relaxed);
             held_up.store(true, Ordering::Release);
             let origin = feed.origin(packet.sequence);
@@ -104,7 +156,6 @@ async fn once(stage: &Arc<GeneratorStage>, scope: &StreamScope, feed: &Arc<Feed>
             }
             held_up.store(false, Ordering::Release);
         }
-        true
     };
     let limit = scope.timeout.unwrap_or(DEFAULT_TIMEOUT);
     let silence = async {
@@ -139,15 +190,15 @@ async fn once(stage: &Arc<GeneratorStage>, scope: &StreamScope, feed: &Arc<Feed>
     result
 }
 
-fn source(scope: &StreamScope, feed: &Arc<Feed>, output: &Output, over: tokio_util::sync::CancellationToken) -> ItemSource {
-    let (feed, output, failure, keep) = (Arc::clone(feed), output.clone(), Arc::clone(&scope.failure), scope.buffer.saturating_mul(2).max(2));
+fn source(scope: &StreamScope, feed: &Arc<Feed>, over: tokio_util::sync::CancellationToken) -> ItemSource {
+    let (feed, failure, keep) = (Arc::clone(feed), Arc::clone(&scope.failure), scope.buffer.saturating_mul(2).max(2));
     let packets = futures_util::stream::unfold(false, move |broken| {
-        let (feed, output, failure) = (Arc::clone(&feed), output.clone(), Arc::clone(&failure));
+        let (feed, failure) = (Arc::clone(&feed), Arc::clone(&failure));
         async move {
             if broken {
                 return None;
             }
-            match feed.next(&output, keep).await {
+            match feed.next(keep).await {
                 Some(packet) => Some((Ok(packet), false)),
                 // Broken off before it: the node must not take that for the end of its items.
                 None => failure.get().map(|error| (Err(error), true)),
