@@ -685,6 +685,31 @@ export interface RuntimeInfo {
   arch: string
 }
 /** Base of all errors of this package. */
+/** Figures of every node, client and router of this process. */
+export interface ProcessMetrics {
+  /** WebAssembly nodes, each with its name. */
+  edge: (NodeMetrics & { name: string })[]
+  /** Clients of remote services, each named by its service or first endpoint. */
+  cloud: (RemoteMetrics & { name: string })[]
+  /** Routers, each with its name. */
+  routing: (RouterMetrics & { name: string })[]
+  system: {
+    /** Shares of what this process may use, 0 to 1; processors as of a quarter of a second ago, 0 in the first reading. */
+    cpuShare: number
+    memoryShare: number
+    residentBytes: number
+    heapUsedBytes: number
+    /** How late the event loop was since the last reading, in milliseconds; 0 in the first. */
+    eventLoopDelayMs: { mean: number; p99: number; max: number }
+  }
+}
+/** A snapshot of all figures of this process; docs/metrics.md has the names and units. */
+export declare function getMetrics(): ProcessMetrics
+/**
+ * The same figures for Prometheus, as OpenMetrics' text (`application/openmetrics-text; version=1.0.0; charset=utf-8`). Nodes, remotes and
+ * routers of one name are summed; beyond 200 names of each, the rest is `other`.
+ */
+export declare function prometheusMetrics(): string
 export declare class RemoteMediaError extends Error {
   /** Stable, such as `ERR_WASM_TIMEOUT`. */
   readonly code: string

@@ -4,8 +4,9 @@ require('./install.js')
 const { ServiceRegistry, compileModule, inspectModule, runtimeInfo } = require('./native.js')
 const { createError: _, ...errors } = require('./errors.js')
 const classes = require('./classes.js')
+const { getMetrics, prometheusMetrics } = require('./metrics.js')
 const { Node } = require('./node.js')
 const { Pipeline } = require('./pipeline.js')
 const { IntelligentRouter } = require('./router.js')
 
-module.exports = { ...classes, Node, Pipeline, IntelligentRouter, ServiceRegistry, compileModule, inspectModule, runtimeInfo, ...errors }
+module.exports = { ...classes, Node, Pipeline, IntelligentRouter, ServiceRegistry, compileModule, inspectModule, runtimeInfo, getMetrics, prometheusMetrics, ...errors }

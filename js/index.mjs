@@ -15,6 +15,8 @@ export const {
   compileModule,
   inspectModule,
   runtimeInfo,
+  getMetrics,
+  prometheusMetrics,
   RemoteMediaError,
   NodeError,
   PipelineError,

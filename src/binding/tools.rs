@@ -104,3 +104,19 @@ fn describe(report: &ModuleReport) -> serde_json::Value {
 pub fn compile_child(args: Vec<String>) -> i32 {
     engine::child_main(&args.into_iter().map(Into::into).collect::<Vec<_>>())
 }
+
+/// The figures of every node, client and router of this process, and the machine's. Internal to `getMetrics`.
+#[napi(skip_typescript)]
+pub fn process_metrics(env: Env) -> napi::Result<Unknown<'static>> {
+    let text = crate::observe::snapshot().to_string();
+    Value::from_json(env.raw(), &text).map(Value::unknown).map_err(|thrown| throw(env.raw(), thrown.into()))
+}
+
+/// The same as `OpenMetrics` text. Internal to `prometheusMetrics`.
+#[napi(skip_typescript)]
+pub fn prometheus_text(resident_bytes: f64, event_loop_delay_ms: f64) -> String {
+    crate::observe::prometheus_text(&[
+        ("remotemedia_system_resident_bytes", resident_bytes),
+        ("remotemedia_system_event_loop_delay_milliseconds", event_loop_delay_ms),
+    ])
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::registry::Visit;
 use crate::error::Code;
 
 /// A number that only grows, or goes up and down by whole steps.
@@ -88,6 +89,22 @@ impl Timer {
         0.0
     }
 
+    /// Sum in milliseconds, count, and counts by the upper bounds of buckets in milliseconds: powers of four, from a microsecond on.
+    #[expect(clippy::cast_precision_loss, reason = "statistics")]
+    pub fn histogram(&self) -> (f64, u64, Vec<(f64, u64)>) {
+        let bound_ms = |index: usize| (1_u64 << index) as f64 / 1e6;
+        let mut buckets = Vec::with_capacity(BUCKETS / 2);
+        let mut seen = 0;
+        for (index, bucket) in self.buckets.iter().enumerate() {
+            seen += bucket.get();
+            if index >= 10 && index % 2 == 0 {
+                buckets.push((bound_ms(index), std::mem::take(&mut seen)));
+            }
+        }
+        buckets.push((f64::MAX, seen));
+        (self.total_ns.get() as f64 / 1e6, self.count.get(), buckets)
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "statistics")]
     /// Total, mean, longest and percentiles, in milliseconds.
     pub fn snapshot(&self) -> Value {
@@ -147,6 +164,33 @@ impl NodeMetrics {
         if let Some(position) = CLOSE_REASONS.iter().position(|one| *one == reason) {
             self.closed[position].add(1);
         }
+    }
+
+    /// Tells a monitoring system.
+    #[expect(clippy::cast_precision_loss, reason = "statistics")]
+    pub fn visit(&self, into: &mut dyn Visit) {
+        into.counter("remotemedia_edge_items_total", &[], self.items.get());
+        into.counter("remotemedia_edge_outputs_total", &[], self.outputs.get());
+        into.counter("remotemedia_edge_input_bytes_total", &[], self.input_bytes.get());
+        into.counter("remotemedia_edge_output_bytes_total", &[], self.output_bytes.get());
+        for (code, counter) in Code::ALL.iter().zip(&self.errors).filter(|(_, counter)| counter.get() > 0) {
+            into.counter("remotemedia_edge_errors_total", &[("code", code.as_str())], counter.get());
+        }
+        for (mode, counter) in MODES.iter().zip(&self.calls) {
+            into.counter("remotemedia_edge_calls_total", &[("mode", mode)], counter.get());
+        }
+        into.timer("remotemedia_edge_exec_milliseconds", &[], &self.exec);
+        into.gauge("remotemedia_edge_instances", &[], self.instances_live.get() as f64);
+        into.counter("remotemedia_edge_instances_created_total", &[], self.instances_created.get());
+        into.counter("remotemedia_edge_instances_lost_total", &[], self.instances_lost.get());
+        into.gauge("remotemedia_edge_sessions", &[], self.sessions_open.get() as f64);
+        into.counter("remotemedia_edge_sessions_opened_total", &[], self.sessions_opened.get());
+        for (reason, counter) in CLOSE_REASONS.iter().zip(&self.closed) {
+            into.counter("remotemedia_edge_sessions_closed_total", &[("reason", reason)], counter.get());
+        }
+        into.gauge("remotemedia_edge_queued", &[], self.queued.get() as f64);
+        into.gauge("remotemedia_edge_waiting", &[], self.waiting.get() as f64);
+        into.gauge("remotemedia_edge_compile_milliseconds", &[], self.compile_us.get() as f64 / 1e3);
     }
 
     /// All figures by name; `mode` is the run mode that new instances get.

@@ -6,10 +6,14 @@
 
 mod metrics;
 mod names;
+mod prometheus;
+mod registry;
 mod system;
 
 pub use metrics::{Counter, NodeMetrics, Timer};
-pub use names::{NAMES, REMOTE_NAMES};
+pub use names::{METRICS, MetricKind, NAMES, REMOTE_NAMES};
+pub use prometheus::{MAX_NAMES, text as prometheus_text};
+pub use registry::{Area, Source, Visit, register, snapshot, sources};
 pub use system::{Load, SystemLoad};
 
 use std::sync::Once;

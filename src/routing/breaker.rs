@@ -48,11 +48,11 @@ pub const MAX_WINDOW: u32 = 1_024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
     /// Calls pass.
-    Closed,
-    /// Calls are refused.
-    Open,
+    Closed = 0,
     /// Probes pass.
-    HalfOpen,
+    HalfOpen = 1,
+    /// Calls are refused.
+    Open = 2,
 }
 
 impl BreakerState {

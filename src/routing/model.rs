@@ -284,6 +284,7 @@ impl Model {
         self.regression.p[1][1] += 0.05;
         for cell in &mut self.cells {
             cell.samples = cell.samples.min(3.0);
+            cell.offset *= 0.25;
         }
     }
 

@@ -358,17 +358,32 @@ impl Policy {
         };
         let (share, limit) = self.explorer.share();
         json!({
-            "decided": self.decided,
-            "thresholds": { "edgeMaxBytes": self.config.edge_max_bytes, "cloudMinBytes": self.config.cloud_min_bytes, "learnedBytes": crossover },
-            "exploration": { "share": share, "limit": limit, "cost": self.explorer.spent() },
-            "regret": { "cost": self.regret, "share": if self.cost > 0.0 { self.regret / self.cost } else { 0.0 } },
-            "arrivalsPerSecond": self.forecast.per_second(now),
-            "edge": side(Target::Edge), "cloud": side(Target::Cloud),
-        })
+                    "decided": self.decided,
+                    "thresholds": { "edgeMaxBytes": self.config.edge_max_bytes, "cloudMinBytes": self.config.cloud_min_bytes, "learnedBytes": crossover },
+                    "exploration": { "share": share, "limit": limit, "cost": self.explorer.spent() },
+                            "regret": { "cost": self.regret, "share": self.regret_share() },
+                    "arrivalsPerSecond": self.forecast.per_second(now),
+                            "edge": side(Target::Edge), "cloud": side(Target::Cloud),
+                })
+    }
+
+    /// Where a side's breaker stands.
+    pub fn breaker(&self, target: Target, now: Duration) -> BreakerState {
+        self.side(target).breaker.state(now)
+    }
+
+    /// Expected cost beyond that of the better side, as a share of the cost so far.
+    pub fn regret_share(&self) -> f64 {
+        if self.cost > 0.0 { self.regret / self.cost } else { 0.0 }
+    }
+
+    /// Share of the cost so far that exploring took.
+    pub fn exploration_share(&self) -> f64 {
+        self.explorer.share().0
     }
 
     /// The smallest size bucket from which on the cloud is cheaper, if there is one and both sides are known.
-    fn crossover(&self) -> Option<u64> {
+    pub fn crossover(&self) -> Option<u64> {
         if self.sides.iter().any(|side| side.model.samples() < KNOWN) {
             return None;
         }

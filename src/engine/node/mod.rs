@@ -26,7 +26,7 @@ use crate::engine::pool::Pool;
 use crate::engine::session::Session;
 use crate::engine::worker;
 use crate::error::{Code, Error, Result};
-use crate::observe::NodeMetrics;
+use crate::observe::{self, Area, NodeMetrics, Source, Visit};
 
 /// Items quicker than this are short.
 const SHORT_ITEM: Duration = Duration::from_micros(20);
@@ -106,7 +106,7 @@ impl WasmNode {
         if matches!(config.mode, Mode::Aot | Mode::Jit) && !fault::native_supported() {
             return Err(Error::config("mode", "compiled code needs Linux on x86-64 or aarch64 for now; use 'auto' or 'interpreter'"));
         }
-        Ok(Arc::new(Self {
+        let node = Arc::new(Self {
             config: Arc::new(config),
             phase: Mutex::new(Phase::New(source)),
             sessions: Mutex::new(HashMap::new()),
@@ -114,7 +114,9 @@ impl WasmNode {
             next_lane: AtomicUsize::new(0),
             calls: Arc::new(StreamShared::new(None, false)),
             ending: Mutex::new(Some(Vec::new())),
-        }))
+        });
+        observe::register(&node);
+        Ok(node)
     }
 
     /// The node's options.
@@ -375,5 +377,23 @@ impl WasmNode {
             Phase::Ready(loaded) => Some(loaded.module.hash_text()),
             _ => None,
         }
+    }
+}
+
+impl Source for WasmNode {
+    fn area(&self) -> Area {
+        Area::Edge
+    }
+
+    fn name(&self) -> String {
+        self.config.name.clone()
+    }
+
+    fn figures(&self) -> Map<String, Value> {
+        self.metrics()
+    }
+
+    fn visit(&self, into: &mut dyn Visit) {
+        self.metrics.visit(into);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::data::{Map, Value};
-use crate::observe::{Counter, Timer};
+use crate::observe::{Counter, Timer, Visit};
 use crate::routing::{Decision, Outcome, Reason, Route, Target, Verdict};
 
 /// What has happened so far; `observe/names.rs` says what each means.
@@ -78,6 +78,30 @@ impl Figures {
             Verdict::Ok => self.times[side].add(Duration::from_secs_f64((outcome.latency_ms / 1e3).max(0.0))),
             Verdict::Cancelled => {}
             Verdict::Failed | Verdict::TimedOut | Verdict::Rejected => self.failures[side].add(1),
+        }
+    }
+
+    /// Tells a monitoring system.
+    pub fn visit(&self, into: &mut dyn Visit) {
+        for (route, counter) in ROUTES.iter().zip(&self.routes) {
+            into.counter("remotemedia_routing_decisions_total", &[("target", route.name())], counter.get());
+        }
+        for (reason, counter) in Reason::ALL_NAMES.iter().zip(&self.reasons).filter(|(_, counter)| counter.get() > 0) {
+            into.counter("remotemedia_routing_reasons_total", &[("reason", reason)], counter.get());
+        }
+        into.counter("remotemedia_routing_explored_total", &[], self.explored.get());
+        into.counter("remotemedia_routing_errors_total", &[], self.errors.get());
+        into.counter("remotemedia_routing_fallbacks_total", &[], self.fallbacks.get());
+        into.counter("remotemedia_routing_hedges_total", &[], self.hedges.get());
+        into.counter("remotemedia_routing_hedges_won_total", &[], self.hedges_won.get());
+        into.counter("remotemedia_routing_shed_total", &[], self.shed.get());
+        into.counter("remotemedia_routing_escalations_total", &[], self.escalations.get());
+        into.counter("remotemedia_routing_batched_items_total", &[], self.batched.get());
+        for target in [Target::Edge, Target::Cloud] {
+            let (labels, side) = ([("target", target.name())], target as usize);
+            into.counter("remotemedia_routing_failures_total", &labels, self.failures[side].get());
+            into.counter("remotemedia_routing_bytes_total", &labels, self.bytes[side].get());
+            into.timer("remotemedia_routing_latency_milliseconds", &labels, &self.times[side]);
         }
     }
 

@@ -24,7 +24,7 @@ use serde_json::json;
 use super::node::{Items, Node, StreamScope};
 use crate::data::{Map, Packet, SessionId, Value};
 use crate::error::{Code, Error, Result};
-use crate::observe::SystemLoad;
+use crate::observe::{self, Area, Source, SystemLoad, Visit};
 use crate::remote;
 use crate::routing::{self, BreakerChange, Decision, Outcome, Policy, RoutingConfig, Target};
 
@@ -87,7 +87,7 @@ impl Router {
             policy.import(state)?;
         }
         let gates = [Target::Edge, Target::Cloud].map(|target| Gate::new(config.in_flight_max(target), config.queue_max()));
-        Ok(Arc::new(Self {
+        let router = Arc::new(Self {
             parts,
             config,
             policy: Mutex::new(policy),
@@ -99,7 +99,9 @@ impl Router {
             prewarmed: Mutex::default(),
             listening: AtomicBool::new(false),
             listener: RwLock::new(None),
-        }))
+        });
+        observe::register(&router);
+        Ok(router)
     }
 
     /// Time by the policy's clock.
@@ -274,13 +276,7 @@ impl Node for Router {
     }
 
     fn metrics(&self) -> Map<String, Value> {
-        let mut map = self.figures.snapshot();
-        let now = self.now();
-        let load = self.load(now);
-        map.insert("strategy".to_owned(), self.config.strategy().name().into());
-        map.insert("policy".to_owned(), self.policy.lock().snapshot(now));
-        map.insert("inFlight".to_owned(), json!({ "edge": load.edge_in_flight, "cloud": load.cloud_in_flight }));
-        map.insert("load".to_owned(), json!({ "cpu": load.cpu, "memory": load.memory }));
+        let mut map = self.own_figures();
         map.insert("edge".to_owned(), Value::Object(self.parts.edge.metrics()));
         map.insert("cloud".to_owned(), Value::Object(self.parts.cloud.metrics()));
         map
@@ -290,6 +286,48 @@ impl Node for Router {
         self.listen(None);
         let ending: Vec<_> = self.nodes().map(|node| node.cleanup()).collect();
         Box::pin(async move { drop(futures_util::future::join_all(ending).await) })
+    }
+}
+
+impl Router {
+    /// The router's own figures by name.
+    fn own_figures(&self) -> Map<String, Value> {
+        let mut map = self.figures.snapshot();
+        let now = self.now();
+        let load = self.load(now);
+        map.insert("strategy".to_owned(), self.config.strategy().name().into());
+        map.insert("policy".to_owned(), self.policy.lock().snapshot(now));
+        map.insert("inFlight".to_owned(), json!({ "edge": load.edge_in_flight, "cloud": load.cloud_in_flight }));
+        map.insert("load".to_owned(), json!({ "cpu": load.cpu, "memory": load.memory }));
+        map
+    }
+}
+
+impl Source for Router {
+    fn area(&self) -> Area {
+        Area::Routing
+    }
+
+    fn name(&self) -> String {
+        self.parts.name.clone()
+    }
+
+    fn figures(&self) -> Map<String, Value> {
+        self.own_figures()
+    }
+
+    fn visit(&self, into: &mut dyn Visit) {
+        self.figures.visit(into);
+        let now = self.now();
+        let policy = self.policy.lock();
+        for target in [Target::Edge, Target::Cloud] {
+            let labels = [("target", target.name())];
+            into.gauge("remotemedia_routing_in_flight", &labels, f64::from(self.gate(target).in_flight()));
+            into.gauge("remotemedia_routing_breaker", &labels, f64::from(policy.breaker(target, now) as u8));
+        }
+        into.gauge("remotemedia_routing_threshold_bytes", &[], policy.crossover().unwrap_or(0) as f64);
+        into.gauge("remotemedia_routing_regret_share", &[], policy.regret_share());
+        into.gauge("remotemedia_routing_exploration_share", &[], policy.exploration_share());
     }
 }
 

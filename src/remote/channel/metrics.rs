@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::lane::Lane;
 use crate::error::{Code, Error};
-use crate::observe::{Counter, Timer};
+use crate::observe::{Counter, Timer, Visit};
 
 /// Figures of one client.
 #[derive(Default)]
@@ -38,6 +38,28 @@ impl ClientMetrics {
     pub fn error(&self, code: Code) {
         if let Some(position) = Code::ALL.iter().position(|one| *one == code) {
             self.errors[position].add(1);
+        }
+    }
+
+    /// Tells a monitoring system.
+    pub fn visit(&self, lanes: &[std::sync::Arc<Lane>], into: &mut dyn Visit) {
+        into.counter("remotemedia_cloud_calls_total", &[], self.calls.get());
+        for (code, counter) in Code::ALL.iter().zip(&self.errors).filter(|(_, counter)| counter.get() > 0) {
+            into.counter("remotemedia_cloud_errors_total", &[("code", code.as_str())], counter.get());
+        }
+        into.counter("remotemedia_cloud_retries_total", &[], self.retries.get());
+        into.counter("remotemedia_cloud_hedges_total", &[], self.hedges.get());
+        into.counter("remotemedia_cloud_streams_total", &[], self.streams.get());
+        into.gauge("remotemedia_cloud_streams", &[], self.streams_open.get() as f64);
+        into.counter("remotemedia_cloud_items_sent_total", &[], self.items_sent.get());
+        into.counter("remotemedia_cloud_items_received_total", &[], self.items_received.get());
+        into.counter("remotemedia_cloud_sent_bytes_total", &[], self.bytes_sent.get());
+        into.counter("remotemedia_cloud_received_bytes_total", &[], self.bytes_received.get());
+        into.timer("remotemedia_cloud_latency_milliseconds", &[], &self.latency);
+        for lane in lanes {
+            let labels = [("endpoint", lane.name())];
+            into.gauge("remotemedia_cloud_endpoint_available", &labels, f64::from(u8::from(!lane.is_out())));
+            into.gauge("remotemedia_cloud_endpoint_in_flight", &labels, lane.flights() as f64);
         }
     }
 

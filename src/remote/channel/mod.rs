@@ -32,9 +32,12 @@ pub use message::Garbled;
 pub use metrics::ClientMetrics;
 pub use scope::{Scope, aborted, closed};
 
-use super::config::{RemoteConfig, Token, bearer};
+use serde_json::{Map, Value};
+
+use super::config::{Api, RemoteConfig, Token, bearer};
 use super::runtime;
 use crate::error::Result;
+use crate::observe::{Area, Source, Visit};
 use balance::Balancer;
 use budget::Budget;
 
@@ -65,7 +68,39 @@ pub struct Channels {
     closed: CancellationToken,
 }
 
+impl Source for Channels {
+    fn area(&self) -> Area {
+        Area::Cloud
+    }
+
+    /// Where it leads.
+    fn name(&self) -> String {
+        match &self.config.source {
+            crate::remote::config::Source::Service(named) => named.service.clone(),
+            crate::remote::config::Source::Fixed(addresses) => addresses.first().map_or_else(String::new, crate::remote::config::Address::authority),
+        }
+    }
+
+    fn figures(&self) -> Map<String, Value> {
+        self.figures_with(self.known_api())
+    }
+
+    fn visit(&self, into: &mut dyn Visit) {
+        self.metrics.visit(&self.lanes(), into);
+    }
+}
+
 impl Channels {
+    /// Which protocol is spoken, as far as that is known.
+    pub fn known_api(&self) -> Option<Api> {
+        self.config.api.or_else(|| self.lanes().iter().find_map(|lane| lane.endpoint().api()))
+    }
+
+    /// All figures by name.
+    pub fn figures_with(&self, api: Option<Api>) -> Map<String, Value> {
+        self.metrics.snapshot(api.map(Api::name), &self.lanes())
+    }
+
     /// For this configuration. Connects to nothing.
     pub fn new(config: RemoteConfig) -> Result<Self> {
         let _threads = runtime::handle()?.enter();

@@ -35,6 +35,7 @@ use super::config::{Api, RemoteConfig};
 use super::pb::{v0, v1 as pb1};
 use super::runtime;
 use crate::error::{Error, Result};
+use crate::observe;
 
 const GET_STATUS: Rpc = Rpc { path: "/remotemedia.execution.RemoteExecutionService/GetStatus", name: "GetStatus", safe: true };
 const GET_VERSION: Rpc = Rpc { path: "/remotemedia.v1.PipelineExecutionService/GetVersion", name: "GetVersion", safe: true };
@@ -55,7 +56,9 @@ const OBJECTS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 impl Client {
     /// A client; connects to nothing yet.
     pub fn new(config: RemoteConfig) -> Result<Self> {
-        Ok(Self { channels: Arc::new(Channels::new(config)?), asking: Arc::default(), objects: Arc::new(Mutex::new(LruCache::new(OBJECTS))) })
+        let channels = Arc::new(Channels::new(config)?);
+        observe::register(&channels);
+        Ok(Self { channels, asking: Arc::default(), objects: Arc::new(Mutex::new(LruCache::new(OBJECTS))) })
     }
 
     /// The configuration.
@@ -103,7 +106,7 @@ impl Client {
     }
 
     fn known_api(&self) -> Option<Api> {
-        self.config().api.or_else(|| self.channels.lanes().iter().find_map(|lane| lane.endpoint().api()))
+        self.channels.known_api()
     }
 
     async fn probe(&self, api: Api, scope: &Scope) -> Result<()> {
@@ -121,7 +124,7 @@ impl Client {
 
     /// All figures by name; see `docs/metrics.md`.
     pub fn metrics(&self) -> Map<String, Value> {
-        self.channels.metrics.snapshot(self.known_api().map(Api::name), &self.channels.lanes())
+        self.channels.figures_with(self.known_api())
     }
 
     /// Ends every call and stream; later ones fail with `ERR_CLOSED`.
