@@ -28,6 +28,7 @@ describe('the tarball', () => {
       'package.json',
       'js/native.js',
       'js/compile-child.js',
+      ...Object.values(manifest.bin),
       'LICENSE-MIT',
       'LICENSE-APACHE',
       'wasm-modules/README.md',
@@ -42,7 +43,7 @@ describe('the tarball', () => {
   test('holds nothing else', () => {
     const allowed = [
       /^(package\.json|index\.d\.ts|README\.md|CHANGELOG\.md|LICENSE-(MIT|APACHE))$/,
-      /^js\/[a-z-]+\.(js|mjs)$/,
+      /^js\/(cli\/(commands\/)?)?[a-z-]+\.(js|mjs)$/,
       /^js\/remotemedia-wasmedge\.[a-z0-9-]+\.node$/,
       /^wasm-modules\/(README\.md|dist\/[a-z-]+\.wasm)$/,
       /^docs\/.*\.(md|svg)$/,
@@ -52,9 +53,9 @@ describe('the tarball', () => {
   })
 
   test('has every file that the JavaScript in it loads', () => {
-    for (const file of files.filter((name) => /^js\/.*\.m?js$/.test(name) && name !== 'js/native.js')) {
+    for (const file of files.filter((name) => /^(js|bin)\/.*\.m?js$/.test(name) && name !== 'js/native.js')) {
       const text = readFileSync(path.join(ROOT, file), 'utf8')
-      for (const [, loaded] of text.matchAll(/(?:require\(|from )'(\.\/[^']+)'/g))
+      for (const [, loaded] of text.matchAll(/(?:require\(|from )'(\.{1,2}\/[^']+\.[a-z]+)'/g))
         expect(files).toContain(path.join(path.dirname(file), loaded))
     }
   })

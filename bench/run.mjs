@@ -4,9 +4,10 @@
 //   node bench/run.mjs               everything, under 8 minutes on two cores
 //   node bench/run.mjs --quick       once over, in a minute; writes target/bench/quick.json and prints, README.md stays
 //   node bench/run.mjs --only vad    one group (vad, calls, start, memory, loop); prints only
+//   node bench/run.mjs --only routing  the router's policy, replayed (bench/replay); prints, and writes results/replay.json and its plots
 //   node bench/run.mjs --report      the tables anew from results/latest.json
 
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -35,6 +36,14 @@ const say = (text) => process.stderr.write(`${text}\n`)
 if (options.report) {
   writeReadme(JSON.parse(readFileSync(LATEST, 'utf8')), say)
   process.exit(0)
+}
+
+if (options.only === 'routing') {
+  // Compiles the policy alone and takes seconds; its own program knows its seeds, its tables and its plots.
+  const { status } = spawnSync('cargo', ['run', '--release', '--quiet', '--manifest-path', path.join(here, 'replay/Cargo.toml')], {
+    stdio: 'inherit',
+  })
+  process.exit(status ?? 1)
 }
 
 const began = Date.now()

@@ -96,7 +96,21 @@ class RemoteExecutionClient extends native.RemoteExecutionClient {
   }
 }
 
+/** Services that listen: nobody need hold them otherwise, and one that is collected would stop listening. */
+const listening = new Set()
+
 class RemoteProcessingService extends native.RemoteProcessingService {
+  async listen() {
+    const bound = await super.listen()
+    listening.add(this)
+    return bound
+  }
+
+  close(options) {
+    listening.delete(this)
+    return super.close(options)
+  }
+
   register(nodeType, entry) {
     this.add(nodeType, handlers(entry), entry)
     return this

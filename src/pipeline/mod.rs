@@ -11,6 +11,7 @@ mod remote;
 mod router;
 mod stepwise;
 mod stream;
+mod task;
 mod wasm;
 mod window;
 

@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, ready};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::line::{Element, Input, Output};
 use super::node::{Items, Node, OnError, StreamScope};
+use super::task::tasked;
 use super::window::{ends_stream, fail, inherit};
 use crate::data::{Map, Packet, SessionId, Value};
 use crate::error::{Code, Error, Result};
-use crate::remote::{self, Client, NodeTarget, ObjectSource, PayloadFormat, RemoteStream, Scope};
+use crate::remote::{Client, NodeTarget, ObjectSource, PayloadFormat, RemoteStream, Scope};
 
-/// A probe that takes longer says that the remote is far away, which is all that it is asked.
-const PROBE: Duration = Duration::from_secs(5);
+/// A probe that takes longer says that the remote cannot be reached in a time that is of use.
+const PROBE: Duration = Duration::from_secs(1);
 /// Packets taken from a stream at once.
 const RECEIVE: usize = 64;
 
@@ -148,23 +148,6 @@ struct Calls {
     scope: Scope,
 }
 
-/// A task that ends with whoever waits for it.
-struct Task<T>(JoinHandle<T>);
-
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl<T> Future for Task<T> {
-    type Output = Result<T>;
-
-    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
-        std::pin::Pin::new(&mut self.0).poll(cx).map_err(|error| Error::new(Code::Internal, "a call's task failed").because(error))
-    }
-}
-
 impl Items for Calls {
     fn submit(&self, packet: Packet, timeout: Option<Duration>) -> BoxFuture<'static, Result<Vec<Packet>>> {
         let (stage, scope) = (Arc::clone(&self.stage), Scope { timeout: timeout.or(self.scope.timeout), ..self.scope.clone() });
@@ -172,13 +155,7 @@ impl Items for Calls {
             let answer = stage.execute(packet, &scope).await;
             answer.map(|packet| vec![packet]).map_err(|error| error.in_node(&stage.name))
         };
-        match remote::spawn(call) {
-            Ok(task) => {
-                let task = Task(task);
-                Box::pin(async move { task.await? })
-            }
-            Err(error) => Box::pin(ready(Err(error))),
-        }
+        tasked(call)
     }
 
     /// One stream instead of as many calls. What it left unanswered is asked for by itself, so that one bad item fails alone.

@@ -25,6 +25,9 @@ const KNOWN: u64 = 3;
 const STRAINED: f64 = 0.95;
 /// Change of the processors' load after which what is known of the edge may no longer be true.
 const CPU_CHANGED: f64 = 0.2;
+/// A side is given up for the other after so many times the 99th percentile of its latency, and this much more.
+const PATIENCE: f64 = 4.0;
+const PATIENCE_MS: f64 = 100.0;
 /// Second requests that may be saved up.
 const SAVED: f64 = 10.0;
 
@@ -312,6 +315,12 @@ impl Policy {
         let hedge = self.config.hedge?;
         let percentile = || self.side(target).latency.at(hedge.percentile).map(|ms| Duration::from_secs_f64(ms / 1e3));
         hedge.delay.or_else(percentile).map(|delay| delay.max(hedge.min_delay))
+    }
+
+    /// How long a side may take before the other is tried, where the options leave that open: well beyond what it ever takes.
+    pub fn patience(&self, target: Target) -> Option<Duration> {
+        let slow_ms = self.side(target).latency.at(99.0)?;
+        Some(Duration::from_secs_f64(slow_ms.mul_add(PATIENCE, PATIENCE_MS) / 1e3))
     }
 
     /// Whether a second request may be made; takes it from the budget.

@@ -181,7 +181,8 @@ impl Run {
             let wanted = Duration::from_secs_f64((other.latency_ms * 2.0 / 1e3).clamp(0.0, 3_600.0)).max(remaining.mul_f64(RESERVE));
             remaining.saturating_sub(wanted.min(remaining.mul_f64(0.5)))
         });
-        match (config.fallback_after(), shared) {
+        let after = config.fallback_after().or_else(|| self.session.router.policy.lock().patience(target));
+        match (after, shared) {
             (Some(after), Some(shared)) => Some(after.min(shared)),
             (after, shared) => after.or(shared),
         }
@@ -321,6 +322,7 @@ impl Attempt {
                 }
             },
         };
+        let answer = answer.map_err(|error| error.in_node(report.router.node(target).name()));
         let took = match &answer {
             Ok(answered) => report.tell(Verdict::Ok, answered.queued, answered.batch),
             Err(error) => report.tell(verdict(error), Duration::ZERO, 1),

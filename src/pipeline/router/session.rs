@@ -11,7 +11,8 @@ use super::batch::BatchLine;
 use super::{Judge, Router, attempt, hybrid};
 use crate::data::{Packet, Value};
 use crate::error::{Code, Error, Result};
-use crate::pipeline::node::{Items, Node, StreamScope};
+use crate::pipeline::node::{Items, Node, OnError, StreamScope};
+use crate::pipeline::task::tasked;
 use crate::routing::{self, Route, Target};
 
 /// What the router's stream is, to those who give it items.
@@ -36,7 +37,8 @@ impl RouterItems {
     pub fn open(router: Arc<Router>, scope: &StreamScope) -> Arc<dyn Items> {
         let session = Session {
             router,
-            scope: StreamScope { cancel: scope.cancel.child_token(), ..scope.clone() },
+            // A failure is an item's, whatever the stream does with those that both sides have failed.
+            scope: StreamScope { cancel: scope.cancel.child_token(), on_error: OnError::Skip, ..scope.clone() },
             sides: Default::default(),
             preprocess: OnceLock::new(),
             postprocess: OnceLock::new(),
@@ -85,11 +87,12 @@ impl Session {
         let item = routing::Item { bytes: packet.bytes.len() as u64, complexity, remaining_ms };
         let decision = self.router.begin(&item, &packet, &self.scope.session);
         let run = attempt::Run { session: Arc::clone(self), packet, item, decision, deadline };
-        match decision.route {
+        // In a task of its own: its timers and its clock must not depend on when its answer is looked at.
+        tasked(match decision.route {
             Route::Edge => run.begin_at(Target::Edge),
             Route::Cloud => run.begin_at(Target::Cloud),
             Route::Hybrid => hybrid::begin(run),
-        }
+        })
     }
 
     fn opened_items(&self) -> impl Iterator<Item = &Arc<dyn Items>> {

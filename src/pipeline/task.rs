@@ -1,0 +1,38 @@
+//! Work that goes on whether or not whoever waits for it is looking, and ends when nobody waits any more.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::future::{BoxFuture, ready};
+use tokio::task::JoinHandle;
+
+use crate::error::{Code, Error, Result};
+use crate::remote;
+
+/// A task that ends with whoever waits for it.
+struct Task<T>(JoinHandle<T>);
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map_err(|error| Error::new(Code::Internal, "a task of a pipeline failed").because(error))
+    }
+}
+
+/// Runs `work` in a task of its own.
+pub fn tasked<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> BoxFuture<'static, Result<T>> {
+    match remote::spawn(work) {
+        Ok(handle) => {
+            let task = Task(handle);
+            Box::pin(async move { task.await? })
+        }
+        Err(error) => Box::pin(ready(Err(error))),
+    }
+}
