@@ -1,33 +1,60 @@
-// A router whose cloud is closed half-way: no item is lost, and it says of each where it ran and why.
+// A router learns which side is better for which item, and goes on when one of them is gone: the cloud is closed half-way, and no item is
+// lost. The work is the same on both sides: how many sentences a text has.
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { IntelligentRouter, RemoteObjectNode, RemoteProcessingService, WasmEdgeNode } from '@remotemedia/wasmedge'
 
-// Stands for a RemoteMedia service elsewhere.
-const service = new RemoteProcessingService({ port: 0 }).register('Echo', (packet) => packet.data)
-const { port } = await service.listen()
+const module = import.meta.resolve('@remotemedia/wasmedge/modules/tokenize.wasm')
+const config = { mode: 'sentences' }
 
-const router = new IntelligentRouter({
-  edge: new WasmEdgeNode(import.meta.resolve('@remotemedia/wasmedge/modules/echo.wasm')),
-  cloud: new RemoteObjectNode({ host: '127.0.0.1', port, nodeType: 'Echo', maxRetries: 0 }),
-  strategy: 'cloud-first',
-  circuitBreaker: { failureThreshold: 3 },
+// The edge is a small device: interpreted, the module takes a tenth of a second for a long text. The cloud is quick, and 5 ms away.
+const edge = new WasmEdgeNode(module, { name: 'edge', mode: 'interpreter', config, stateless: true })
+const fast = new WasmEdgeNode(module, { name: 'cloud', mode: 'auto', config, stateless: true })
+const service = new RemoteProcessingService({ port: 0 }).register('Sentences', async (packet) => {
+  await sleep(5)
+  return (await fast.call(packet.data))[0].data
 })
-router.on('breaker', ({ target, from, to }) => console.log(`  the ${target}'s circuit breaker: ${from} -> ${to}`))
+const { port } = await service.listen()
+const cloud = new RemoteObjectNode({ host: '127.0.0.1', port, nodeType: 'Sentences', maxRetries: 0 })
 
-async function* items() {
-  for (let item = 0; item < 40; item++) {
-    if (item === 20) await service.close({ graceMs: 1 })
-    yield `item ${item}`
+const router = new IntelligentRouter({ edge, cloud, circuitBreaker: { failureThreshold: 3, resetTimeoutMs: 60_000 }, seed: 1 })
+router.on('breaker', ({ target, from, to }) => console.log(`    the ${target}'s breaker: ${from} -> ${to}`))
+router.on('fallback', ({ from, to, error, sequence }) => console.log(`    #${sequence}: ${from} -> ${to} after ${error.code}`))
+
+const SENTENCE = 'It was a bright cold day in April, and the clocks were striking thirteen. '
+const TEXTS = 150
+/** One to fifty sentences. */
+const length = (index) => 1 + ((index * 17) % 50)
+
+async function* texts() {
+  for (let index = 0; index < TEXTS; index += 1) {
+    if (index === TEXTS / 2) {
+      console.log('the cloud is closed')
+      await service.close({ graceMs: 1 })
+    }
+    yield SENTENCE.repeat(length(index))
+    await sleep(10) // as they come
   }
 }
 
-let last
-let count = 0
-for await (const { data, route } of router.process(items(), { timeoutMs: 5_000 })) {
-  count++
-  const way = `${route.target}${route.fallback ? ' after a failure' : ''}: ${route.reason.replace(/\d+ ms/, '… ms')}`
-  if (way !== last) console.log(`${data}: ${way}`)
-  last = way
+const routes = { before: {}, after: {} }
+let answered = 0
+for await (const { sequence, data, route } of router.process(texts())) {
+  assert.equal(data.count, length(sequence))
+  answered += 1
+  const part = routes[sequence < TEXTS / 2 ? 'before' : 'after']
+  part[route.target] = (part[route.target] ?? 0) + 1
+  const instead = route.fallback ? ' in the end, although' : ', because'
+  if (sequence % 15 === 0) console.log(`#${sequence}, ${data.count} sentences: ${route.target}${instead} ${route.reason}`)
 }
-const { byTarget, fallbacks, errors } = router.metrics()
-console.log({ answered: count, byTarget, fallbacks, errors })
+assert.equal(answered, TEXTS)
+
+const { byReason, fallbacks, policy } = router.metrics()
+console.log(`${answered} of ${TEXTS} texts answered`, routes)
+console.log({ fallbacks, byReason, learnedBytes: policy.thresholds.learnedBytes })
+// The same rule, asked without an item going anywhere.
+const { target, rule, predicted } = router.decide(SENTENCE.repeat(40))
+console.log(`now: ${target} (${rule}), expected to take ${predicted.edge.latencyMs.toFixed(0)} ms there`)
+
 await router.cleanup()
+await fast.cleanup()
