@@ -9,4 +9,16 @@ const { Node } = require('./node.js')
 const { Pipeline } = require('./pipeline.js')
 const { IntelligentRouter } = require('./router.js')
 
-module.exports = { ...classes, Node, Pipeline, IntelligentRouter, ServiceRegistry, compileModule, inspectModule, runtimeInfo, getMetrics, prometheusMetrics, ...errors }
+module.exports = {
+  ...classes,
+  Node,
+  Pipeline,
+  IntelligentRouter,
+  ServiceRegistry,
+  compileModule,
+  inspectModule,
+  runtimeInfo,
+  getMetrics,
+  prometheusMetrics,
+  ...errors,
+}

@@ -24,7 +24,7 @@ const random = () => {
 }
 /** Most pieces are short. */
 const items = Array.from({ length: ITEMS }, () => {
-  const length = Math.round(sampleRate * 0.01 * 200 ** random() ** 1.5)
+  const length = Math.round(sampleRate * 0.01 * 200 ** (random() ** 1.5))
   const from = Math.floor(random() * (samples.length - length))
   return { samples: samples.slice(from, from + length), sampleRate }
 })

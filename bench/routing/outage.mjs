@@ -27,7 +27,8 @@ async function measure(kind, strategy) {
   const one = async (index) => {
     const at = performance.now()
     try {
-      for await (const { route } of router.process(['x'.repeat(200)], { timeoutMs: 5_000 })) targets[index] = { at: at - began, target: route.target }
+      for await (const { route } of router.process(['x'.repeat(200)], { timeoutMs: 5_000 }))
+        targets[index] = { at: at - began, target: route.target }
       times[index] = { at: at - began, took: performance.now() - at }
     } catch {
       failed++
@@ -58,9 +59,20 @@ async function measure(kind, strategy) {
   await router.cleanup()
   await Promise.all([proxy.stop(), server.stop()])
   const answered = times.filter(Boolean).length
-  return [strategy, kind, given, given - answered, failed, ms(percentile(during, 50)), ms(percentile(during, 99)), ms(Math.max(...during)), again ? ms(again.at - BEFORE_MS - OUT_MS) : '–']
+  return [
+    strategy,
+    kind,
+    given,
+    given - answered,
+    failed,
+    ms(percentile(during, 50)),
+    ms(percentile(during, 99)),
+    ms(Math.max(...during)),
+    again ? ms(again.at - BEFORE_MS - OUT_MS) : '–',
+  ]
 }
 
 const rows = []
-for (const strategy of ['cloud-first', 'auto']) for (const kind of ['killed', 'refuse', 'blackhole']) rows.push(await measure(kind, strategy))
+for (const strategy of ['cloud-first', 'auto'])
+  for (const kind of ['killed', 'refuse', 'blackhole']) rows.push(await measure(kind, strategy))
 console.log(table(['strategy', 'outage', 'items', 'lost', 'failed', 'p50 ms meanwhile', 'p99', 'most', 'cloud again after ms'], rows))

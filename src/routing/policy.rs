@@ -358,13 +358,13 @@ impl Policy {
         };
         let (share, limit) = self.explorer.share();
         json!({
-                    "decided": self.decided,
-                    "thresholds": { "edgeMaxBytes": self.config.edge_max_bytes, "cloudMinBytes": self.config.cloud_min_bytes, "learnedBytes": crossover },
-                    "exploration": { "share": share, "limit": limit, "cost": self.explorer.spent() },
-                            "regret": { "cost": self.regret, "share": self.regret_share() },
-                    "arrivalsPerSecond": self.forecast.per_second(now),
-                            "edge": side(Target::Edge), "cloud": side(Target::Cloud),
-                })
+            "decided": self.decided,
+            "thresholds": { "edgeMaxBytes": self.config.edge_max_bytes, "cloudMinBytes": self.config.cloud_min_bytes, "learnedBytes": crossover },
+            "exploration": { "share": share, "limit": limit, "cost": self.explorer.spent() },
+            "regret": { "cost": self.regret, "share": self.regret_share() },
+            "arrivalsPerSecond": self.forecast.per_second(now),
+            "edge": side(Target::Edge), "cloud": side(Target::Cloud),
+        })
     }
 
     /// Where a side's breaker stands.
