@@ -236,7 +236,10 @@ async function pipelines() {
 
 async function manifests() {
   const pipeline: Pipeline = Pipeline.fromManifest(new URL('file:///vad.yaml'), {
-    nodes: { Pass: ({ mark }, { id, nodeType }) => Object.assign(pass, { mark, id, nodeType }), Peak: (params) => new Peak({ config: params }) },
+    nodes: {
+      Pass: ({ mark }, { id, nodeType }) => Object.assign(pass, { mark, id, nodeType }),
+      Peak: (params) => new Peak({ config: params }),
+    },
     remote: { host: 'gpu', port: 50052 },
     baseDir: '/models',
     onError: 'skip',
