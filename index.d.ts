@@ -460,6 +460,8 @@ export interface RemoteExecutorConfig {
   /** How calls are spread over endpoints. Default `round-robin`. */
   balance?: 'round-robin' | 'least-requests'
   /** Failures in a row (5; 0 never) that leave an endpoint alone for `ejectMs` (30000), longer each time up to `maxEjectMs` (300000). */
+  /** A circuit breaker for each endpoint. Default: none. */
+  circuitBreaker?: CircuitBreakerOptions
   outlier?: { failures?: number; ejectMs?: number; maxEjectMs?: number }
   /** Follow `grpc.health.v1` of the endpoints. Default: not. */
   healthWatch?: { service?: string; intervalMs?: number }

@@ -45,10 +45,18 @@ test('every node, client and router of the process, and the machine', async () =
   expect(text.get('remotemedia_routing_decisions_total{router="the-router",target="cloud"}')).toBe('1')
   expect(text.get('remotemedia_routing_breaker{router="the-router",target="cloud"}')).toBe('0.0')
   expect(text.get('remotemedia_routing_latency_milliseconds_count{router="the-router",target="edge"}')).toBe('2')
-  expect(Number(text.get('remotemedia_system_resident_bytes'))).toBeGreaterThan(1e6)
+  expect(prometheusMetrics()).toMatch(/^remotemedia_system_resident_bytes(\{\})? \d{7,}/m)
 })
 
 describe('Prometheus text', () => {
+  test('two sources of one name are one series', async () => {
+    const [one, two] = [node(guest('echo'), { name: 'twins' }), node(guest('echo'), { name: 'twins' })]
+    await Promise.all([one.call('x'), two.call('x'), two.call('x')])
+    expect(prometheusMetrics().match(/remotemedia_edge_items_total\{node="twins"\} (\d+)/g)).toEqual([
+      'remotemedia_edge_items_total{node="twins"} 3',
+    ])
+  })
+
   test('names cannot break it, and are bounded', async () => {
     const wicked = node(guest('echo'), { name: 'a"b\\c\nd{}' })
     await wicked.call('x')
@@ -59,14 +67,6 @@ describe('Prometheus text', () => {
     const names = new Set([...text.matchAll(/remotemedia_edge_items_total\{node="((?:[^"\\]|\\.)*)"\}/g)].map(([, name]) => name))
     expect(names.size).toBeLessThanOrEqual(201)
     expect(names.has('other')).toBe(true)
-  })
-
-  test('two sources of one name are one series', async () => {
-    const [one, two] = [node(guest('echo'), { name: 'twins' }), node(guest('echo'), { name: 'twins' })]
-    await Promise.all([one.call('x'), two.call('x'), two.call('x')])
-    expect(prometheusMetrics().match(/remotemedia_edge_items_total\{node="twins"\} (\d+)/g)).toEqual([
-      'remotemedia_edge_items_total{node="twins"} 3',
-    ])
   })
 
   test('every metric that comes out is in the document', () => {

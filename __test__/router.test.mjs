@@ -86,7 +86,18 @@ describe('strategies', () => {
     const told = router({ ...sides(), complexity: (item) => (String(item.data).includes('!') ? 0.95 : 0.05) })
     expect([told.decide('a').target, told.decide('a!').target, told.decide({ data: 'b!' }).target]).toEqual(['edge', 'cloud', 'cloud'])
     expect((await run(told, ['a', 'b!', 'c', 'd!'])).map(([, target]) => target)).toEqual(['edge', 'cloud', 'edge', 'cloud'])
+    let judged = 0
+    const judge = async () => {
+      judged++
+      await until(() => judged >= 2, 'the next item is judged meanwhile')
+      return 0.9
+    }
+    expect(await run(router({ edge: marks('edge'), cloud: marks('cloud'), complexity: judge }), ['a', 'b'])).toHaveLength(2)
     const odd = router({ ...sides(), complexity: () => 7 })
+    expectError(
+      thrown(() => odd.decide('x')),
+      'ERR_NODE',
+    )
     expectError(await rejection(run(odd, ['x'])), 'ERR_NODE')
   })
 

@@ -5,23 +5,35 @@ import {
   ConfigurationError,
   HybridWasmNode,
   inspectModule,
+  IntelligentRouter,
+  Node,
   NodeError,
+  Pipeline,
+  PipelineError,
   RemoteExecutionClient,
   RemoteMediaError,
   RemoteObjectNode,
+  RemotePipelineNode,
   RemoteProcessingService,
   ServiceRegistry,
   runtimeInfo,
   WasmEdgeNode,
   type AudioFrame,
+  type IntelligentRouterOptions,
   type Item,
   type Json,
   type Kind,
   type MediaNode,
   type NodeMetrics,
+  type NodeStreamInfo,
   type Packet,
   type PacketIterator,
+  type PipelineMetrics,
+  type PipelineNode,
   type ProcessOptions,
+  type RouteInfo,
+  type RouterDecision,
+  type RouterMetrics,
   type Source,
   type Tensor,
   type VideoFrame,
@@ -181,3 +193,106 @@ async function remote() {
   return [packet, result, nodes]
 }
 void remote
+
+// --- Pipelines and routers ---------------------------------------------------------------------------------------------------
+
+class Peak extends Node {
+  override accepts: Kind[] = ['audio']
+  override produces: Kind[] = ['json']
+  override async *process(source: AsyncIterable<Packet>, { sessionId, signal }: NodeStreamInfo): AsyncIterable<Item> {
+    for await (const { data } of source) if (!signal?.aborted) yield { data: { sessionId, peak: Math.max(...data.samples) }, kind: 'json' }
+  }
+  override metrics() {
+    return { peaks: 1 }
+  }
+}
+async function* pass(source: AsyncIterable<Packet>): AsyncIterable<Item> {
+  yield* source
+}
+
+async function pipelines() {
+  const peak = new Peak({ name: 'peak', config: { a: [1, null] } })
+  const inner: MediaNode = new Pipeline([pass], { name: 'inner' })
+  const pipeline = new Pipeline([node, peak, pass, inner, { process: pass }], { name: 'all', bufferSize: 4, onError: 'emit' })
+  same<ReturnType<typeof pipeline.addNode>, typeof pipeline>(true)
+  pipeline.addNode(pass).addNode(new RemoteObjectNode({ host: 'gpu', nodeType: 'Whisper' }))
+  const removed: boolean = pipeline.removeNode('peak')
+  // @ts-expect-error: no such way to fail
+  new Pipeline([], { onError: 'ignore' })
+  // @ts-expect-error: no node
+  new Pipeline([{ name: 'nothing' }])
+  const stream: PacketIterator = pipeline.process(generate(), { sessionId: 's', timeoutMs: 100 })
+  for await (const { data, route } of stream) same<typeof route, RouteInfo | undefined>(true), void data
+  const packets: Packet[] = await pipeline.run([audio])
+  const count: number = await pipeline.managedExecution(async (made) => (await made.run([audio])).length)
+  const { nodes }: PipelineMetrics = pipeline.metrics()
+  try {
+    pipeline.addNode(pass)
+  } catch (error) {
+    if (error instanceof PipelineError) console.log(error.code)
+  }
+  return [removed, packets, count, nodes[0]?.name]
+}
+
+async function manifests() {
+  const pipeline: Pipeline = Pipeline.fromManifest(new URL('file:///vad.yaml'), {
+    nodes: {
+      Pass: ({ mark }, { id, nodeType }) => Object.assign(pass, { mark, id, nodeType }),
+      Peak: (params) => new Peak({ config: params }),
+    },
+    remote: { host: 'gpu', port: 50052 },
+    baseDir: '/models',
+    onError: 'skip',
+  })
+  same<ReturnType<typeof pipeline.getNode>, PipelineNode | undefined>(true)
+  const object: Record<string, Json> = pipeline.toManifest()
+  const text: string = pipeline.toManifest({ format: 'yaml' })
+  // @ts-expect-error: no such format
+  pipeline.toManifest({ format: 'xml' })
+  const remote: MediaNode = new RemotePipelineNode({ endpoint: 'gpu:50051', manifest: object, circuit_breaker: { failure_threshold: 3 } })
+  return [text, remote]
+}
+
+async function routers(cloud: MediaNode) {
+  const options: IntelligentRouterOptions = {
+    edge: node,
+    cloud,
+    strategy: 'auto',
+    edgeMaxBytes: 1024,
+    cloudMinBytes: 1 << 20,
+    complexity: ({ metadata }) => Number(metadata.complexity ?? 0.5),
+    realtime: true,
+    latencyBudgetMs: 100,
+    hybrid: { preprocess: pass, escalate: { confidence: 'score', low: 0.3, high: 0.7 } },
+    cost: { latencyMs: 1, cloudCall: 2, cloudByte: 0.001, edgeMs: 0.1, error: 500 },
+    adaptive: { exploration: 0.02, halfLifeItems: 100, hysteresis: 0.1 },
+    circuitBreaker: { failureThreshold: 3, failureRate: 0.5, minimumCalls: 10, windowItems: 50, resetTimeoutMs: 1000, probes: 2 },
+    fallback: { afterMs: 200, budgetPercent: 20 },
+    hedge: { percentile: 95, maxPercent: 5, minDelayMs: 2 },
+    batch: { maxItems: 8, maxDelayMs: 5 },
+    bulkhead: { edge: 4, cloud: 64, maxQueue: 16 },
+    probeIntervalMs: 500,
+    seed: 1,
+  }
+  const router = new IntelligentRouter(options)
+  const routed: MediaNode = router
+  new IntelligentRouter({ edge: pass, cloud: new Peak(), adaptive: false, fallback: false, warmStart: router.exportState() })
+  new IntelligentRouter({ edge: node, cloud, hybrid: { escalate: async ({ metadata }) => metadata.sure !== true } })
+  // @ts-expect-error: a router has two sides
+  new IntelligentRouter({ edge: node })
+  // @ts-expect-error: no such strategy
+  new IntelligentRouter({ edge: node, cloud, strategy: 'fastest' })
+  router
+    .on('decision', ({ target, rule, sessionId, bytes }) => console.log(target, rule, sessionId, bytes))
+    .on('fallback', ({ from, to, error }) => console.log(from, to, error?.code))
+    .on('breaker', ({ target, from, to }) => console.log(target, from, to))
+  // @ts-expect-error: no such event
+  router.on('hedge', () => {})
+  const decision: RouterDecision = router.decide(audio)
+  const figures: RouterMetrics = router.metrics()
+  for await (const { route } of router.process(items, { timeoutMs: 500 })) {
+    if (route) same<typeof route.target, 'edge' | 'cloud' | 'hybrid'>(true)
+  }
+  return [routed, decision.predicted.edge.latencyMs, figures.byTarget.cloud, figures.byReason.learned]
+}
+void [pipelines, manifests, routers]

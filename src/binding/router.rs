@@ -71,6 +71,9 @@ impl IntelligentRouter {
 
     fn decision(&self, item: Value, complexity: Value) -> Outcome<Json> {
         let packet = convert::item(item)?;
+        if complexity.as_number().is_some_and(|number| !(0.0..=1.0).contains(&number)) {
+            return Err(Error::new(Code::NodeFailed, "complexity must give a number from 0 to 1").in_node(self.router.name()).into());
+        }
         let item = routing::Item { bytes: packet.bytes.len() as u64, complexity: complexity.as_number(), remaining_ms: None };
         Ok(described(&self.router.decide(&item)))
     }

@@ -37,7 +37,11 @@ pub const REMOTE_NAMES: &[(&str, &str, &str)] = &[
     ("bytesReceived", "bytes", "payload bytes that the remote answered with"),
     ("latencyMs", "milliseconds", "time of calls that went well, further attempts included: total, mean, max and the percentiles p50 and p99"),
     ("api", "name", "protocol that the remote speaks, once that is known: v0 or v1"),
-    ("endpoints", "list", "endpoint, state (idle, connecting, ready, failing), calls in flight, ejected, healthy"),
+    (
+        "endpoints",
+        "list",
+        "endpoint, breaker (closed, half-open, open; nothing without one), state (idle, connecting, ready, failing), calls in flight, ejected, healthy",
+    ),
 ];
 
 /// What a figure of a monitoring system is.

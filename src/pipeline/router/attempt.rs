@@ -292,7 +292,12 @@ impl Run {
         router.tell(|| Event::fallback(target.other(), target, Some(&failure), &self.packet, &self.session.scope.session));
         let second = self.attempt(target, self.packet.clone(), self.remaining());
         // Both failed: the last failure is told, the first is its cause.
-        self.race(second, trail).await.map_err(|error| if error.code() == Code::BreakerOpen { failure } else { error.because(failure) })
+        self.race(second, trail).await.map_err(|error| match error.code() {
+            Code::BreakerOpen => failure,
+            // What caused it is nearer than what failed before it.
+            _ if std::error::Error::source(&error).is_some() => error,
+            _ => error.because(failure),
+        })
     }
 }
 

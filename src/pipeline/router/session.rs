@@ -120,7 +120,8 @@ impl Items for RouterItems {
         let (done, end) = oneshot::channel::<()>();
         let before = self.last.lock().replace(end);
         let session = Arc::clone(session);
-        Box::pin(async move {
+        // In a task of its own, so that the next item is judged while this one runs.
+        tasked(async move {
             let judged = complexity(judge, packet.clone(), &session.scope).await;
             if let Some(before) = before {
                 let _begun = before.await;
