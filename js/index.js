@@ -7,5 +7,17 @@ const classes = require('./classes.js')
 const { Node } = require('./node.js')
 const { Pipeline } = require('./pipeline.js')
 const { IntelligentRouter } = require('./router.js')
+const { openView } = require('./view/index.js')
 
-module.exports = { ...classes, Node, Pipeline, IntelligentRouter, ServiceRegistry, compileModule, inspectModule, runtimeInfo, ...errors }
+module.exports = {
+  ...classes,
+  Node,
+  Pipeline,
+  IntelligentRouter,
+  ServiceRegistry,
+  compileModule,
+  inspectModule,
+  runtimeInfo,
+  openView,
+  ...errors,
+}

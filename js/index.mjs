@@ -15,6 +15,7 @@ export const {
   compileModule,
   inspectModule,
   runtimeInfo,
+  openView,
   RemoteMediaError,
   NodeError,
   PipelineError,

@@ -17,7 +17,6 @@ const AGAIN = 32
 class View {
   #recorder = new Recorder()
   #system = new System()
-  #pipeline
   #graph
   #state
   #server
@@ -29,7 +28,6 @@ class View {
   #closing
 
   constructor(pipeline, name, report) {
-    this.#pipeline = pipeline
     this.name = name
     this.#report = report
     this.#graph = graphOf(pipeline)

@@ -15,8 +15,9 @@ const SCRIPT = 'text/javascript; charset=utf-8'
 /** All that is served, by its name in the URL: nothing of a request ever becomes part of a path on disk. */
 const ASSETS = new Map([
   ['style.css', 'text/css; charset=utf-8'],
+  ['page.css', 'text/css; charset=utf-8'],
   ['icon.svg', 'image/svg+xml'],
-  ...['app', 'charts', 'dom', 'format', 'graph', 'layout', 'panels', 'routing', 'tables'].map((name) => [`${name}.mjs`, SCRIPT]),
+  ...['app', 'charts', 'dom', 'flow', 'format', 'graph', 'layout', 'panels', 'routing', 'tables'].map((name) => [`${name}.mjs`, SCRIPT]),
 ])
 
 const SECURITY = {
