@@ -1,6 +1,8 @@
 // Figures over time in bounded memory: buckets of 250 ms, merged four to one as they age, so that a run of any length keeps its shape.
 
 const WIDTH_MS = 250
+/** Of what is told while it happens: less would be noise. */
+const SECOND_MS = 1000
 /** Buckets that are kept at each width, the finest first; each further width is four times the one before it. */
 const KEPT = [240, ...Array(11).fill(120)]
 const STEPS = 96
@@ -112,6 +114,17 @@ function mergedRouters(mine, theirs) {
   })
 }
 
+/** Buckets, the oldest first, put together to wider ones. */
+function merged(buckets, width) {
+  const wider = []
+  for (const bucket of buckets) {
+    const start = Math.floor(bucket.start / width) * width
+    if (wider.at(-1)?.start !== start) wider.push(new Bucket(start, width))
+    wider.at(-1).merge(bucket)
+  }
+  return wider
+}
+
 /** All buckets of a run. */
 class Timeline {
   #tiers = KEPT.map(() => [])
@@ -128,24 +141,19 @@ class Timeline {
     return bucket
   }
 
-  /** Buckets that are over and began at this time or later, in the finest width. */
+  /** Rows of a second each, of seconds that began at this time or later and are over. */
   since(start, now) {
-    return this.#tiers[0].filter((bucket) => bucket.start >= start && bucket.start + WIDTH_MS <= now).map((bucket) => bucket.row())
+    const recent = this.#tiers[0].filter((bucket) => bucket.start >= start)
+    return merged(recent, SECOND_MS)
+      .filter((bucket) => bucket.start + SECOND_MS <= now)
+      .map((bucket) => bucket.row())
   }
 
   /** The whole run in at most so many rows of equal width. */
   whole(now, most = 300) {
-    let width = WIDTH_MS
+    let width = WIDTH_MS * 2
     while (now / width > most) width *= 2
-    const rows = []
-    for (const tier of [...this.#tiers].reverse()) {
-      for (const bucket of tier) {
-        const start = Math.floor(bucket.start / width) * width
-        if (rows.at(-1)?.start !== start) rows.push(new Bucket(start, width))
-        rows.at(-1).merge(bucket)
-      }
-    }
-    return rows.map((bucket) => bucket.row())
+    return merged([...this.#tiers].reverse().flat(), width).map((bucket) => bucket.row())
   }
 
   /** Buckets there are. */
@@ -167,4 +175,4 @@ class Timeline {
   }
 }
 
-module.exports = { Histogram, Timeline, WIDTH_MS, round }
+module.exports = { Histogram, Timeline, SECOND_MS, round }

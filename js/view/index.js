@@ -3,6 +3,7 @@
 const { statSync } = require('node:fs')
 const path = require('node:path')
 const { refused } = require('../node.js')
+const { SECOND_MS } = require('./buckets.js')
 const { graphOf } = require('./graph.js')
 const { Recorder } = require('./recorder.js')
 const { State } = require('./state.js')
@@ -73,7 +74,9 @@ class View {
     try {
       if (this.#report) await require('./report.js').writeReport(this.#report, this.#everything())
     } finally {
-      await this.#server?.close('finished', this.#everything())
+      // The last second is told though it is not over.
+      const rows = this.#recorder.timeline.since(this.#told.time, Number.POSITIVE_INFINITY)
+      await this.#server?.close('finished', { ...this.#everything(), rows })
     }
   }
 
@@ -103,7 +106,7 @@ class View {
     this.#ticks++
     const now = this.#recorder.now()
     const from = this.#told
-    this.#told = { time: Math.floor(now / 250) * 250, decision: this.#recorder.decisions.count }
+    this.#told = { time: Math.floor(now / SECOND_MS) * SECOND_MS, decision: this.#recorder.decisions.count }
     if (!this.#server?.clients) return
     const decisions = this.#recorder.decisions.all().filter(({ n }) => n > from.decision - AGAIN)
     const update = { ...this.#state.figures(), rows: this.#recorder.timeline.since(from.time, now), decisions }

@@ -77,7 +77,6 @@ function routerFigures({ index, id, name, sides }, metrics, recorder) {
 function edgeCounts(graph, nodes, routers, totals) {
   const counts = {}
   const arrived = (id) => {
-    if (id === 'in') return totals.in
     if (id === 'out') return totals.out
     const router = routers.find((one) => one.id === id)
     return router ? router.items : nodes[id]?.items
@@ -95,6 +94,10 @@ function edgeCounts(graph, nodes, routers, totals) {
   // What left a node came in over the edges that lead to it; a router's sides count what they were asked for.
   for (const edge of graph.edges) {
     if (edge.label) continue
+    if (edge.from === 'in') {
+      counts[edge.id] = totals.in
+      continue
+    }
     const asked = graph.edges.filter((one) => one.to === edge.from && one.label)
     const fromSide = asked.length > 0 ? sum(asked.map((one) => counts[one.id])) : null
     const single = graph.edges.filter((one) => one.to === edge.to).length === 1

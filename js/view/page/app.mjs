@@ -107,27 +107,13 @@ function drawState() {
 const within = (rows, now) => (screen.span === 'whole' ? rows : rows.filter(({ t }) => t >= now - MINUTE))
 const widthOf = (box) => Math.max(200, Math.floor(box.clientWidth))
 
-/** Columns of a second are easier to read than those of a quarter. */
-function perSecond(rows) {
-  if (screen.span === 'whole') return rows
-  const columns = new Map()
-  for (const row of rows) {
-    const t = Math.floor(row.t / 1000) * 1000
-    const column = columns.get(t) ?? { t, w: 1000, errors: 0, edge: 0, cloud: 0, hybrid: 0, none: 0 }
-    for (const key of ['errors', 'edge', 'cloud', 'hybrid', 'none']) column[key] += row[key]
-    columns.set(t, column)
-  }
-  // The last second is not over yet.
-  return [...columns.values()].slice(0, screen.finished ? undefined : -1)
-}
-
 function draw() {
   drawState()
   if (!shown.data) return
   const { data } = run
   element('name').textContent = shown.name
   element('since').textContent = data.started ? `${clock(data.now)}${screen.finished ? ' in all' : ''}` : ''
-  const recent = shown.rows.filter(({ t }) => t >= data.now - 2500)
+  const recent = shown.rows.filter(({ t }) => t >= data.now - 3500)
   const seconds = recent.reduce((sum, row) => sum + row.w, 0) / 1000 || 1
   const speed = (key) => recent.reduce((sum, row) => sum + row[key], 0) / Math.max(seconds, 1)
   show(element('tiles'), tiles(data, screen.finished ? { in: 0, out: 0 } : { in: speed('in'), out: speed('out') }).filter(Boolean))
@@ -156,7 +142,7 @@ function drawCharts() {
   const size = (id, height) => ({ width: widthOf(element(id)), height, from, to })
   const at = screen.cursor && rows.findLast(({ t }) => t <= from + screen.cursor * (to - from))
   show(element('share-bar'), shareBar(data.totals))
-  show(element('share'), shareChart(perSecond(rows), size('share', 190)))
+  show(element('share'), shareChart(rows, size('share', 190)))
   show(element('share-legend'), shareLegend(data.totals, at))
   const series = latencySeries(rows)
   show(element('latency'), latencyChart(rows, series, size('latency', 216)))

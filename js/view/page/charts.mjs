@@ -61,12 +61,12 @@ export function shareChart(rows, size) {
   const perSecond = (row, key) => (row[key] * 1000) / row.w
   const total = (row) => order.reduce((sum, key) => sum + perSecond(row, key), 0)
   const most = Math.max(1, ...rows.map(total)) * 1.08
-  const { x, y, grid, floor } = frame({ ...size, most, format: rate, ticks: linearTicks(most) })
+  const { x, y, grid, floor, right: end } = frame({ ...size, most, format: rate, ticks: linearTicks(most) })
   const columns = Object.fromEntries(order.map((key) => [key, '']))
   let errors = ''
   for (const row of rows) {
     let below = 0
-    const [left, right] = [Math.max(x(row.t), LEFT), x(row.t + row.w)]
+    const [left, right] = [Math.max(x(row.t), LEFT), Math.min(x(row.t + row.w), end)]
     if (right <= left) continue
     for (const key of order) {
       const value = perSecond(row, key)
@@ -144,12 +144,14 @@ export function thresholdChart(rows, index, { edgeMaxBytes, cloudMinBytes }, siz
   const { x, y, grid, floor, right } = frame({ ...size, least, most, scale: 'log', format: bytes, ticks, bottom })
   const fixedLine = (value, name) => value > 0 && h('line', { class: `rule ${name}`, x1: LEFT, x2: right, y1: y(value), y2: y(value) })
   let d = ''
-  let before
+  let drawn = false
   for (const row of rows) {
+    // A time without news leaves the line as it is.
+    if (!row.routers) continue
     const value = of(row, 0)
-    if (value > 0)
-      d += before ? `H${x(row.t)}V${y(value)}H${x(row.t + row.w)}` : `M${Math.max(x(row.t), LEFT)} ${y(value)}H${x(row.t + row.w)}`
-    before = value > 0
+    const end = Math.min(x(row.t + row.w), right)
+    if (value > 0) d += drawn ? `H${x(row.t)}V${y(value)}H${end}` : `M${Math.max(x(row.t), LEFT)} ${y(value)}H${end}`
+    drawn = value > 0
   }
   const band = (which, name, top) => [
     h('text', { class: 'tick', x: LEFT - 6, y: top + BAND - 2, 'text-anchor': 'end' }, name),

@@ -69,17 +69,20 @@ export function graphTree(graph, place, data, rates = {}) {
     ),
     h('g', { class: 'dots', 'aria-hidden': 'true' }),
     graph.nodes.map((node) => box(node, boxes.get(node.id), data)),
-    graph.edges.map(({ id }) => {
-      const { x, y } = lines.get(id).text
-      const speed = rates[id] > 0 ? `${rate(rates[id])}/s` : ''
-      const written = Number.isFinite(data.edges[id]) ? count(data.edges[id]) : ''
-      if (tall) return h('text', { class: 'flow', x: x + 6, y: y + 4 }, [written, speed].filter(Boolean).join(' · '))
-      return [
-        h('text', { class: 'flow', x, y: y - 6, 'text-anchor': 'middle' }, written),
-        h('text', { class: 'flow', x, y: y + 16, 'text-anchor': 'middle' }, speed),
-      ]
-    }),
+    graph.edges.map(({ id }) => flowText(lines.get(id).text, tall, data.edges[id], rates[id])),
   )
+}
+
+/** How many items went over a line, and how many a second. */
+function flowText({ x, y, side }, tall, all, speed) {
+  const words = [Number.isFinite(all) ? count(all) : '', speed > 0 ? `${rate(speed)}/s` : '']
+  if (tall) {
+    const anchor = side < 0 ? 'end' : 'start'
+    return h('text', { class: 'flow', x: x + (side < 0 ? -8 : 8), y: y + 4, 'text-anchor': anchor }, words.filter(Boolean).join(' · '))
+  }
+  // Above and below a straight line, on the outer side of one that turns.
+  const heights = side < 0 ? [y - 24, y - 9] : side > 0 ? [y + 19, y + 34] : [y - 8, y + 19]
+  return words.map((text, index) => h('text', { class: 'flow', x, y: heights[index], 'text-anchor': 'middle' }, text))
 }
 
 const nameOf = (graph, id) => graph.nodes.find((node) => node.id === id)?.name ?? id

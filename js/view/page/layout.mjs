@@ -90,14 +90,16 @@ function placeTall(ranks, ways, edges, lanes, available) {
 
 function placed(spots, ways, edges, size) {
   const boxes = new Map([...spots].filter(([item]) => item.id).map(([item, spot]) => [item.id, spot]))
-  const lines = new Map(edges.map((edge, index) => [edge.id, line(ways[index], spots, size.tall)]))
+  const lines = new Map(
+    edges.map((edge, index) => [edge.id, line(ways[index], spots, size.tall, (size.tall ? size.width : size.height) / 2)]),
+  )
   return { ...size, boxes, lines }
 }
 
 const round = (value) => Math.round(value * 10) / 10
 
 /** One smooth line through all places on its way, and where its figure is written. */
-function line(way, spots, tall) {
+function line(way, spots, tall, center) {
   const points = []
   way.forEach((item, index) => {
     const spot = spots.get(item)
@@ -116,9 +118,13 @@ function line(way, spots, tall) {
         ? `L${at([toAlong, toAcross])}`
         : `C${at([half, fromAcross])} ${at([half, toAcross])} ${at([toAlong, toAcross])}`
   }
-  // The figure stands in the gap before a box of which this is the only way in or at which ways part, so that figures never meet.
-  const last = points.length - 1
-  const middle = (a, b) => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2]
-  const text = middle(points[0], points[Math.min(1, last)])
-  return { path, text: tall ? { x: text[1], y: text[0] } : { x: text[0], y: text[1] } }
+  return { path, text: labelSpot(points[0], points[1], tall, center) }
+}
+
+/** Where a line's figure stands: in its first gap, on the outer side of a line that turns, so that figures keep clear of lines. */
+function labelSpot([fromAlong, fromAcross], [toAlong, toAcross], tall, center) {
+  const outer = Math.abs(toAcross - center) > Math.abs(fromAcross - center) ? toAcross : fromAcross
+  const side = fromAcross === toAcross ? 0 : Math.sign(outer - center)
+  const along = (fromAlong + toAlong) / 2
+  return tall ? { x: outer, y: along, side } : { x: along, y: outer, side }
 }

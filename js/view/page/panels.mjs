@@ -53,7 +53,12 @@ export function shareBar(totals) {
 /** The legend of the share: counts in all, or items a second at one time. */
 export function shareLegend(totals, row) {
   const all = TARGETS.reduce((sum, target) => sum + totals[target], 0)
-  const shown = TARGETS.filter((target) => totals[target] > 0 || (target !== 'none' && totals.none < all) || all === 0)
+  const shown = TARGETS.filter(
+    (target) =>
+      totals[target] > 0 ||
+      (target !== 'none' && target !== 'hybrid' && totals.none < all) ||
+      (all === 0 && target !== 'hybrid' && target !== 'none'),
+  )
   const value = (target) =>
     row ? `${rate((row[target] * 1000) / row.w)}/s` : all > 0 ? `${percent(totals[target] / all)} (${count(totals[target])})` : '–'
   return legend(shown.map((target) => [`fill-${target}`, NAMES[target], value(target)]))
@@ -139,7 +144,7 @@ export const sidesTable = (router) =>
         'tr',
         {},
         ['Side', 'Breaker'].map((name) => h('th', { scope: 'col' }, name)),
-        ['p50', 'p95', 'Way', 'Failures', 'In flight', 'Bytes'].map((name) => h('th', { scope: 'col', class: 'num' }, name)),
+        ['p50', 'p95', 'Round trip', 'Failures', 'In flight', 'Bytes'].map((name) => h('th', { scope: 'col', class: 'num' }, name)),
       ),
     ),
     h('tbody', {}, side('edge', router.sides.edge), side('cloud', router.sides.cloud)),

@@ -146,7 +146,7 @@ const left = (rows, all, what) => all > rows && h('p', { class: 'quiet' }, `The 
 
 /** The report's body for the data of a run. */
 export function parts(data, width, machine) {
-  const decisions = [...data.decisions].reverse().slice(0, 100)
+  const decisions = [...data.decisions].reverse().slice(0, 50)
   const { rows: sessions, kept, dropped } = data.sessions
   return [
     h(
