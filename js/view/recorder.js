@@ -82,7 +82,7 @@ class Recorder {
     const bucket = this.timeline.at(now)
     bucket.count('in')
     bucket.count('bytes', bytes)
-    const session = this.sessions.of(sessionId ?? item?.sessionId, now)
+    const session = this.sessions.entered(sessionId ?? item?.sessionId, now)
     session.came(now)
     session.bytes += bytes
   }
@@ -94,20 +94,21 @@ class Recorder {
     const target = TARGETS.includes(route?.target) ? route.target : 'none'
     const { totals } = this
     const bucket = this.timeline.at(now)
-    const session = this.sessions.of(packet?.sessionId, now)
+    const session = this.sessions.left(packet?.sessionId, now)
     totals.out++
     totals.bytesOut += bytesOf(packet)
-    totals[target]++
     totals.hedged += route?.hedged ? 1 : 0
     bucket.count('out')
-    bucket.count(target)
-    session.targets[target]++
     const latency = session.went(packet?.sequence, now)
     if (latency !== undefined) this.#time(bucket, 'all', latency)
     if (route?.edgeMs > 0) this.#time(bucket, 'edge', route.edgeMs)
     if (route?.cloudMs > 0) this.#time(bucket, 'cloud', route.cloudMs)
     const failed = packet?.metadata?.error && packet.data?.error
-    if (failed) this.error({ ...failed, message: failed.message ?? packet.metadata.error, sessionId: failed.sessionId ?? packet.sessionId })
+    if (failed)
+      return this.error({ ...failed, message: failed.message ?? packet.metadata.error, sessionId: failed.sessionId ?? packet.sessionId })
+    totals[target]++
+    bucket.count(target)
+    session.targets[target]++
   }
 
   error(error) {

@@ -110,7 +110,7 @@ export function errorTable({ rows, count: all }) {
     'Last errors, the newest first',
     [
       ['Time', 'num', ({ t }) => clockTenths(t), false],
-      ['Code', '', ({ code }) => code, false],
+      ['Code', 'code', ({ code }) => code, false],
       ['Message', 'full', ({ message }) => message, false],
       ['Node', '', ({ nodeName }) => nodeName ?? '', true],
       ['Session', '', ({ sessionId }) => sessionId ?? '', true],
