@@ -65,11 +65,11 @@ class Builder {
   }
 
   /** Adds a node with all that is in it: where items enter and leave. */
-  add(node, fallback, read, role, depth) {
+  add(node, name, read, role, depth) {
     if (isPipeline(node) && depth < DEEPEST) return this.pipeline(node, read, role, depth)
     const options = depth < DEEPEST ? routerOptions(node) : undefined
-    if (options) return this.router(node, fallback, options, read, role, depth)
-    const id = this.box(nameOf(node, fallback), kindOf(node), typeName(node), read, role)
+    if (options) return this.router(node, name, options, read, role, depth)
+    const id = this.box(name, kindOf(node), typeName(node), read, role)
     return id === undefined ? { entries: [], exits: [] } : { entries: [id], exits: [id] }
   }
 
@@ -77,7 +77,7 @@ class Builder {
     const { pairs, names } = joints(pipeline)
     const parts = pipeline.nodes.map((node, index) => {
       const own = (all) => read(all)?.nodes?.[index]?.metrics
-      return this.add(node, names[index] ?? `node-${index}`, own, role, depth + 1)
+      return this.add(node, cut(names[index] ?? nameOf(node, `node-${index}`)), own, role, depth + 1)
     })
     for (const [from, to] of pairs) this.join(parts[from].exits, parts[to].entries)
     const entered = new Set(pairs.map(([, to]) => to))
@@ -86,20 +86,21 @@ class Builder {
     return { entries: ends(entered, 'entries'), exits: ends(left, 'exits') }
   }
 
-  router(node, fallback, options, read, role, depth) {
-    const id = this.box(nameOf(node, fallback), 'router', 'IntelligentRouter', read, role)
+  router(node, name, options, read, role, depth) {
+    const id = this.box(name, 'router', 'IntelligentRouter', read, role)
     if (id === undefined) return { entries: [], exits: [] }
     const index = this.routers.length
-    const entry = { index, id, name: nameOf(node, fallback), node, read }
+    const entry = { index, id, name, node, read }
     this.routers.push(entry)
-    const edge = this.add(options.edge, 'edge', (all) => read(all)?.edge, 'edge', depth + 1)
+    const edge = this.add(options.edge, nameOf(options.edge, 'edge'), (all) => read(all)?.edge, 'edge', depth + 1)
     this.join([id], edge.entries, { router: index, target: 'edge' })
     // Nodes before and after the cloud are not among the router's figures; they know their own.
-    const around = (part) => options.hybrid?.[part]
     const own = (part) => () => (typeof part?.metrics === 'function' ? part.metrics() : undefined)
-    const before = around('preprocess') && this.add(around('preprocess'), 'preprocess', own(around('preprocess')), 'edge', depth + 1)
-    const cloud = this.add(options.cloud, 'cloud', (all) => read(all)?.cloud, 'cloud', depth + 1)
-    const after = around('postprocess') && this.add(around('postprocess'), 'postprocess', own(around('postprocess')), 'edge', depth + 1)
+    const around = (part) => options.hybrid?.[part]
+    const beside = (part) => around(part) && this.add(around(part), nameOf(around(part), part), own(around(part)), 'edge', depth + 1)
+    const before = beside('preprocess')
+    const cloud = this.add(options.cloud, nameOf(options.cloud, 'cloud'), (all) => read(all)?.cloud, 'cloud', depth + 1)
+    const after = beside('postprocess')
     const way = [before, cloud, after].filter(Boolean)
     this.join([id], way[0].entries, { router: index, target: 'cloud' })
     for (let step = 1; step < way.length; step++) this.join(way[step - 1].exits, way[step].entries)
@@ -112,7 +113,7 @@ class Builder {
 function graphOf(pipeline) {
   const builder = new Builder()
   builder.nodes.push({ id: 'in', name: 'source', kind: 'end', type: 'input' })
-  const { entries, exits } = builder.add(pipeline, 'node', (all) => all, undefined, 0)
+  const { entries, exits } = builder.add(pipeline, nameOf(pipeline, 'node'), (all) => all, undefined, 0)
   builder.nodes.push({ id: 'out', name: 'output', kind: 'end', type: 'output' })
   builder.join(['in'], entries)
   builder.join(exits.length > 0 ? exits : ['in'], ['out'])

@@ -82,7 +82,7 @@ function flowText({ x, y, side }, tall, all, speed) {
   }
   // Above and below a straight line, on the outer side of one that turns.
   const heights = side < 0 ? [y - 24, y - 9] : side > 0 ? [y + 19, y + 34] : [y - 8, y + 19]
-  return words.map((text, index) => h('text', { class: 'flow', x, y: heights[index], 'text-anchor': 'middle' }, text))
+  return words.map((text, index) => text && h('text', { class: 'flow', x, y: heights[index], 'text-anchor': 'middle' }, text))
 }
 
 const nameOf = (graph, id) => graph.nodes.find((node) => node.id === id)?.name ?? id
