@@ -12,6 +12,7 @@ import {
   RemoteProcessingService,
   ServiceRegistry,
   runtimeInfo,
+  openView,
   WasmEdgeNode,
   type AudioFrame,
   type Item,
@@ -181,3 +182,16 @@ async function remote() {
   return [packet, result, nodes]
 }
 void remote
+
+// --- The live view
+async function watched() {
+  const view = await openView(node, { name: 'vad', ui: {}, report: 'report.html' })
+  view.input(new Uint8Array(1), 'alice')
+  view.output((await node.call('x'))[0] as Packet)
+  view.error(new Error('x'))
+  same<string | undefined, typeof view.url>(true)
+  // @ts-expect-error: the port is a number
+  await openView(node, { ui: { port: '80' } })
+  await view.close()
+}
+void watched

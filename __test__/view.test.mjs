@@ -578,6 +578,8 @@ describe.skipIf(missing.length > 0)(`the page in Chromium${missing.length > 0 ? 
     expect(await page.locator('#help-box').isVisible()).toBe(true)
     await page.keyboard.press('Escape')
     expect(await page.locator('#help-box').isVisible()).toBe(false)
+    await page.locator('#latency').hover()
+    expect(await page.locator('.cursor').count()).toBe(6)
     await page.keyboard.press('w')
     expect(await page.locator('[value="whole"]').isChecked()).toBe(true)
 

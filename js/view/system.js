@@ -2,11 +2,14 @@
 
 const { monitorEventLoopDelay } = require('node:perf_hooks')
 
+const SHORTEST_MS = 100
+
 /** Figures since the last time that they were asked for. */
 class System {
   #delay = monitorEventLoopDelay({ resolution: 10 })
   #cpu = process.cpuUsage()
   #at = performance.now()
+  #last
 
   constructor() {
     this.#delay.enable()
@@ -14,6 +17,8 @@ class System {
 
   sample() {
     const now = performance.now()
+    // Of a moment there is nothing to tell.
+    if (this.#last && now - this.#at < SHORTEST_MS) return this.#last
     const { user, system } = process.cpuUsage(this.#cpu)
     const elapsed = Math.max(now - this.#at, 1)
     this.#cpu = process.cpuUsage()
@@ -22,7 +27,8 @@ class System {
     const late = this.#delay.count > 0 ? Math.max(0, this.#delay.percentile(99) / 1e6 - 10) : 0
     this.#delay.reset()
     const { rss, heapUsed } = process.memoryUsage()
-    return { cpu: (user + system) / 1e3 / elapsed, rss, heap: heapUsed, loop: late }
+    this.#last = { cpu: (user + system) / 1e3 / elapsed, rss, heap: heapUsed, loop: late }
+    return this.#last
   }
 
   close() {
