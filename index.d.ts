@@ -287,7 +287,7 @@ export interface IntelligentRouterOptions {
       }
   /** A second request to the cloud when the first takes long. Default: none. */
   hedge?: {
-    /** Send it after this percentile of the latency. Default 95. */
+    /** Send it after this percentile of the latency. Default: 100 - `maxPercent`, so 98. */
     percentile?: number
     /** Most second requests, in percent. Default 2. */
     maxPercent?: number
@@ -755,6 +755,34 @@ export declare class ConfigurationError extends RemoteMediaError {
   /** Dotted path of the option, such as `pool.max`. */
   readonly path: string
 }
+/** Options of {@link openView}. */
+export interface ViewOptions {
+  /** Shown in the page and in the report. Default: the pipeline's. */
+  name?: string
+  /** Opens the live page on this machine. Port 0, the default, takes a free one. Left out: no page. */
+  ui?: { port?: number }
+  /** Path of the report, an HTML file that `close` writes. Left out: no report. */
+  report?: string
+}
+/** What watches a run: it has to be shown the items that go in and the packets that come out; of routers it hears by itself. */
+export interface View {
+  /** The page's address, with the token that lets people in. */
+  readonly url?: string
+  /** An item is given to the pipeline, in this session. */
+  input(item: Item, sessionId?: string): void
+  /** A packet came out. */
+  output(packet: Packet): void
+  /** A stream failed. */
+  error(error: unknown): void
+  /** Writes the report and closes the page, which stays as it is in the browser. Idempotent. */
+  close(): Promise<void>
+}
+/**
+ * Watches a pipeline, or a node, in bounded memory: as a live page, as a report, or both. Does not end the pipeline.
+ *
+ * @throws `ConfigurationError` (`ERR_CONFIG`) with the `path` `ui.port` for a port that is in use, `report` for one that cannot be written.
+ */
+export declare function openView(pipeline: MediaNode, options?: ViewOptions): Promise<View>
 
 /**
  * Which binding artifact the generated loader actually loaded: `'native'` for

@@ -44,6 +44,7 @@ describe('the tarball', () => {
     const allowed = [
       /^(package\.json|index\.d\.ts|README\.md|CHANGELOG\.md|LICENSE-(MIT|APACHE))$/,
       /^js\/(cli\/(commands\/)?)?[a-z-]+\.(js|mjs)$/,
+      /^js\/view\/([a-z]+\.js|page\/[a-z]+\.(mjs|css|html|svg))$/,
       /^js\/remotemedia-wasmedge\.[a-z0-9-]+\.node$/,
       /^wasm-modules\/(README\.md|dist\/[a-z-]+\.wasm)$/,
       /^docs\/.*\.(md|svg)$/,

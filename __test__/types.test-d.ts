@@ -17,6 +17,7 @@ import {
   RemoteProcessingService,
   ServiceRegistry,
   runtimeInfo,
+  openView,
   WasmEdgeNode,
   type AudioFrame,
   type IntelligentRouterOptions,
@@ -296,3 +297,15 @@ async function routers(cloud: MediaNode) {
   return [routed, decision.predicted.edge.latencyMs, figures.byTarget.cloud, figures.byReason.learned]
 }
 void [pipelines, manifests, routers]
+// --- The live view
+async function watched() {
+  const view = await openView(node, { name: 'vad', ui: {}, report: 'report.html' })
+  view.input(new Uint8Array(1), 'alice')
+  view.output((await node.call('x'))[0] as Packet)
+  view.error(new Error('x'))
+  same<string | undefined, typeof view.url>(true)
+  // @ts-expect-error: the port is a number
+  await openView(node, { ui: { port: '80' } })
+  await view.close()
+}
+void watched

@@ -8,6 +8,7 @@ const { getMetrics, prometheusMetrics } = require('./metrics.js')
 const { Node } = require('./node.js')
 const { Pipeline } = require('./pipeline.js')
 const { IntelligentRouter } = require('./router.js')
+const { openView } = require('./view/index.js')
 
 module.exports = {
   ...classes,
@@ -20,5 +21,6 @@ module.exports = {
   runtimeInfo,
   getMetrics,
   prometheusMetrics,
+  openView,
   ...errors,
 }

@@ -17,6 +17,7 @@ export const {
   runtimeInfo,
   getMetrics,
   prometheusMetrics,
+  openView,
   RemoteMediaError,
   NodeError,
   PipelineError,

@@ -70,7 +70,7 @@ pub struct FallbackOptions {
 /// `hedge`.
 #[derive(Clone, Debug, Default)]
 pub struct HedgeOptions {
-    /// Of the cloud's latency; 95 by default.
+    /// Of the cloud's latency; what `max_percent` leaves by default, 98.
     pub percentile: Option<f64>,
     /// Most second requests, in percent; 2 by default.
     pub max_percent: Option<f64>,
@@ -377,9 +377,11 @@ fn hedge(options: Option<&HedgeOptions>) -> Result<Option<HedgeConfig>> {
     if let (Some(_), Some(_)) = (options.percentile, options.delay_ms) {
         return Err(Error::config("hedge.delayMs", "excludes hedge.percentile: either says when"));
     }
+    let max_percent = ranged("hedge.maxPercent", options.max_percent, 2.0, 0.0, 100.0)?;
     Ok(Some(HedgeConfig {
-        percentile: ranged("hedge.percentile", options.percentile, 95.0, 50.0, 99.9)?,
-        max_percent: ranged("hedge.maxPercent", options.max_percent, 2.0, 0.0, 100.0)?,
+        // More requests than the budget pays for would use it up before the slow ones come.
+        percentile: ranged("hedge.percentile", options.percentile, (100.0 - max_percent).clamp(50.0, 99.9), 50.0, 99.9)?,
+        max_percent,
         min_delay: millis("hedge.minDelayMs", options.min_delay_ms, 0.0)?.unwrap_or(Duration::from_millis(1)),
         delay: millis("hedge.delayMs", options.delay_ms, 0.1)?,
     }))

@@ -323,6 +323,11 @@ impl Policy {
         Some(Duration::from_secs_f64(slow_ms.mul_add(PATIENCE, PATIENCE_MS) / 1e3))
     }
 
+    /// A request was outrun by its second one after so long: its latency would have been more.
+    pub fn outrun(&mut self, target: Target, after_ms: f64) {
+        self.sides[target as usize].latency.add(after_ms);
+    }
+
     /// Whether a second request may be made; takes it from the budget.
     pub fn may_hedge(&mut self, _now: Duration) -> bool {
         self.hedges.take()
