@@ -185,6 +185,14 @@ pub struct Predicted {
     pub cloud: Estimate,
 }
 
+/// What a side is expected to take.
+fn estimate(predicted: &Predicted, target: Target) -> &Estimate {
+    match target {
+        Target::Edge => &predicted.edge,
+        Target::Cloud => &predicted.cloud,
+    }
+}
+
 /// Where an item is to run, and why.
 #[derive(Clone, Copy, Debug)]
 pub struct Decision {

@@ -16,7 +16,7 @@ use super::explore::{Chance, Explorer};
 use super::forecast::Forecast;
 use super::model::{BUCKETS, bucket};
 use super::side::Side;
-use super::{BreakerChange, Decision, Estimate, Item, Load, Outcome, Predicted, Reason, Route, Strategy, Target, Verdict};
+use super::{BreakerChange, Decision, Estimate, Item, Load, Outcome, Predicted, Reason, Route, Strategy, Target, Verdict, estimate};
 use crate::error::Result;
 
 /// Observations of a side below which it is not known.
@@ -409,13 +409,6 @@ impl Policy {
     /// Starts from what another policy has learned.
     pub fn import(&mut self, state: &Value) -> Result<()> {
         super::state::import(self, state)
-    }
-}
-
-fn estimate(predicted: &Predicted, target: Target) -> &Estimate {
-    match target {
-        Target::Edge => &predicted.edge,
-        Target::Cloud => &predicted.cloud,
     }
 }
 
