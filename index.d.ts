@@ -1039,7 +1039,7 @@ export declare class RemoteProcessingService {
   /**
    * Starts to serve, and says where. Again, it says it again.
    *
-   * @throws `RemoteExecutionError` `ERR_UNAVAILABLE` when the address is taken or is not this machine's.
+   * @throws `ConfigurationError` (`ERR_CONFIG`), path `port` or `host`, when the address is taken, not allowed or not this machine's.
    */
   listen(): Promise<{ host: string; port: number }>
   /** Stops: health says so, new calls are turned away, those under way have `graceMs` (10000), then they are ended. Idempotent. */

@@ -53,9 +53,9 @@ fn route(policy: &mut Policy, items: std::ops::Range<u64>) {
         policy.begin(&decision, now);
         let target = if decision.route == Route::Edge { Target::Edge } else { Target::Cloud };
         policy.admit(target, now);
-        policy.hedge_after(target, &item);
-        policy.may_hedge(now);
-        policy.may_retry(now);
+        policy.hedge_after(target);
+        policy.may_hedge();
+        policy.may_retry();
         policy.prewarm(now);
         let result = match number % 1_000 {
             0..30 => Verdict::Failed,

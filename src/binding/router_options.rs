@@ -190,19 +190,13 @@ fn escalation(hybrid: &Reader, value: Value) -> Outcome<Escalate> {
     let mut reader = Reader::new(value, &hybrid.full("escalate"))?;
     let path = reader.string("confidence")?.filter(|path| !path.is_empty());
     let path = path.ok_or_else(|| Error::config(reader.full("confidence"), "must be given: where the number is in the edge's answer"))?;
+    let (low, high) = (reader.number("low")?, reader.number("high")?);
     let bound =
         |value: Option<f64>, key: &str| value.filter(|value| value.is_finite()).ok_or_else(|| Error::config(reader.full(key), "must be a number"));
-    let (low, high) = (reader_number(value, "low")?, reader_number(value, "high")?);
     let (low, high) = (bound(low, "low")?, bound(high, "high")?);
     if low >= high {
         return Err(Error::config(reader.full("low"), format!("must be below high ({high}), got {low}")).into());
     }
-    reader.any("low")?;
-    reader.any("high")?;
     reader.finish()?;
     Ok(Escalate::Confidence(Confidence { path, low, high }))
-}
-
-fn reader_number(value: Value, key: &str) -> Outcome<Option<f64>> {
-    Ok(value.get(key)?.as_number())
 }

@@ -214,7 +214,7 @@ impl RemoteProcessingService {
 
     /// Starts to serve, and says where. Again, it says it again.
     ///
-    /// @throws `RemoteExecutionError` `ERR_UNAVAILABLE` when the address is taken or is not this machine's.
+    /// @throws `ConfigurationError` (`ERR_CONFIG`), path `port` or `host`, when the address is taken, not allowed or not this machine's.
     #[napi(ts_return_type = "Promise<{ host: string; port: number }>")]
     pub fn listen<'env>(&self, env: Env) -> napi::Result<Unknown<'env>> {
         self.start(env.raw()).map(Value::unknown).map_err(|failure| throw(env.raw(), failure))

@@ -106,7 +106,7 @@ impl Pipeline {
         // A single entry reads what comes in without a step between.
         let entry = match entries[..] {
             [only] => {
-                (writers[only], inputs[only]) = (writers[only].clone(), input);
+                inputs[only] = input;
                 None
             }
             [] => Some((Output::to(output.clone()), input)),

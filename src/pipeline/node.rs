@@ -3,12 +3,12 @@
 //! Problem: a pipeline joins WebAssembly modules, remote services, routers, other pipelines and nodes of the application, and a router must
 //! be able to ask any of them for one item. Answer: [`Node`] with two ways in: [`Node::run`] takes a stream from one end of a line to the
 //! other, [`Node::open`] answers items one by one ([`Items`]). Unless a node says otherwise, its streams are its items, several under way at
-//! a time. How nodes are joined is `run.rs`'s business.
+//! a time. How nodes are joined is `flow.rs`'s business.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, ready};
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -109,10 +109,7 @@ pub trait Node: Send + Sync + 'static {
 
     /// Takes a stream from `input` to `output`, on a node that is ready.
     fn run(self: Arc<Self>, scope: StreamScope, input: Input, output: Output) -> BoxFuture<'static, Result<()>> {
-        match self.open(&scope) {
-            Ok(items) => Box::pin(window::run(items, scope, input, output)),
-            Err(error) => Box::pin(ready(Err(error))),
-        }
+        window::stream(self.open(&scope), scope, input, output)
     }
 
     /// Items that it can really do at the same time; a router tells from it when a queue forms.

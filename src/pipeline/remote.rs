@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::line::{Element, Input, Output};
 use super::node::{Items, Node, OnError, StreamScope};
 use super::task::tasked;
-use super::window::{ends_stream, fail, inherit};
+use super::window::{self, ends_stream, fail, inherit};
 use crate::data::{Map, Packet, SessionId, Value};
 use crate::error::{Code, Error, Result};
 use crate::remote::{Client, NodeTarget, ObjectSource, PayloadFormat, RemoteStream, Scope};
@@ -110,10 +110,7 @@ impl Node for RemoteStage {
         if self.streaming {
             return Box::pin(streamed(self, scope, input, output));
         }
-        match Arc::clone(&self).open(&scope) {
-            Ok(items) => Box::pin(super::window::run(items, scope, input, output)),
-            Err(error) => Box::pin(ready(Err(error))),
-        }
+        window::stream(self.open(&scope), scope, input, output)
     }
 
     /// As many as anybody asks for: the other side says when it is too much.

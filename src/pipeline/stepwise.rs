@@ -6,19 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use parking_lot::Mutex;
-use tokio::sync::oneshot;
 
 use super::flow::Pipeline;
 use super::node::Items;
+use super::task::Turns;
 use crate::data::Packet;
 use crate::error::{Error, Result};
 
 /// The items of one session of a pipeline.
 pub struct Stepwise {
     steps: Arc<Steps>,
-    /// The end of the item before.
-    last: Mutex<Option<oneshot::Receiver<()>>>,
+    turns: Turns,
 }
 
 struct Steps {
@@ -29,20 +27,16 @@ struct Steps {
 impl Stepwise {
     /// `items` are those of the pipeline's nodes, which stand behind the nodes that they follow.
     pub fn new(pipeline: Arc<Pipeline>, items: Vec<Arc<dyn Items>>) -> Self {
-        Self { steps: Arc::new(Steps { pipeline, items }), last: Mutex::new(None) }
+        Self { steps: Arc::new(Steps { pipeline, items }), turns: Turns::default() }
     }
 
     fn in_turn<F>(&self, work: F) -> BoxFuture<'static, Result<Vec<Packet>>>
     where
         F: Future<Output = Result<Vec<Packet>>> + Send + 'static,
     {
-        let (done, end) = oneshot::channel::<()>();
-        let before = self.last.lock().replace(end);
+        let mut turn = self.turns.take();
         Box::pin(async move {
-            let _done = done;
-            if let Some(before) = before {
-                let _over = before.await;
-            }
+            turn.come().await;
             work.await
         })
     }

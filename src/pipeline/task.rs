@@ -1,9 +1,12 @@
-//! Work that goes on whether or not whoever waits for it is looking, and ends when nobody waits any more.
+//! Work that goes on whether or not whoever waits for it is looking and ends when nobody waits any more ([`tasked`]), and work that begins
+//! in the order in which it was asked for ([`Turns`]).
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_util::future::{BoxFuture, ready};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::error::{Code, Error, Result};
@@ -34,5 +37,32 @@ pub fn tasked<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 
             Box::pin(async move { task.await? })
         }
         Err(error) => Box::pin(ready(Err(error))),
+    }
+}
+
+/// Hands out turns, each after the one before it.
+#[derive(Default)]
+pub struct Turns(Mutex<Option<oneshot::Receiver<()>>>);
+
+/// A place in the order; whoever drops it has had it.
+pub struct Turn {
+    before: Option<oneshot::Receiver<()>>,
+    _over: oneshot::Sender<()>,
+}
+
+impl Turns {
+    /// The next turn.
+    pub fn take(&self) -> Turn {
+        let (over, end) = oneshot::channel();
+        Turn { before: self.0.lock().replace(end), _over: over }
+    }
+}
+
+impl Turn {
+    /// Waits until all before it are over.
+    pub async fn come(&mut self) {
+        if let Some(before) = self.before.take() {
+            let _over = before.await;
+        }
     }
 }

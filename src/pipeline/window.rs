@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use serde_json::json;
 
 use super::line::{Element, Gone, Input, Output};
@@ -30,14 +30,23 @@ enum Step {
     Came(Option<Element>),
 }
 
-/// A failed item that was overtaken by none: it waits in the window for its turn.
+/// A place in the window.
 enum Slot {
     Item(Pending),
+    /// Stands for an item that a node before has failed: it passes this one by, in its turn.
     Passing(Packet),
 }
 
+/// A stream through items that were just opened, or could not be.
+pub fn stream(opened: Result<Arc<dyn Items>>, scope: StreamScope, input: Input, output: Output) -> BoxFuture<'static, Result<()>> {
+    match opened {
+        Ok(items) => Box::pin(run(items, scope, input, output)),
+        Err(error) => Box::pin(ready(Err(error))),
+    }
+}
+
 /// Runs the stream to its end: all items, then what the node still holds.
-pub async fn run(items: Arc<dyn Items>, scope: StreamScope, mut input: Input, output: Output) -> Result<()> {
+async fn run(items: Arc<dyn Items>, scope: StreamScope, mut input: Input, output: Output) -> Result<()> {
     let mut window: VecDeque<Slot> = VecDeque::new();
     let (mut inputs, mut next) = (0, 0);
     let mut ended = false;

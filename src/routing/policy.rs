@@ -311,7 +311,7 @@ impl Policy {
     }
 
     /// When a request to a side is late enough for a second one.
-    pub fn hedge_after(&self, target: Target, _item: &Item) -> Option<Duration> {
+    pub fn hedge_after(&self, target: Target) -> Option<Duration> {
         let hedge = self.config.hedge?;
         let percentile = || self.side(target).latency.at(hedge.percentile).map(|ms| Duration::from_secs_f64(ms / 1e3));
         hedge.delay.or_else(percentile).map(|delay| delay.max(hedge.min_delay))
@@ -329,12 +329,12 @@ impl Policy {
     }
 
     /// Whether a second request may be made; takes it from the budget.
-    pub fn may_hedge(&mut self, _now: Duration) -> bool {
+    pub fn may_hedge(&mut self) -> bool {
         self.hedges.take()
     }
 
     /// Whether a failure may be tried again in the cloud; takes it from the budget, where there is one.
-    pub fn may_retry(&mut self, _now: Duration) -> bool {
+    pub fn may_retry(&mut self) -> bool {
         self.retries.as_mut().is_none_or(Budget::take)
     }
 

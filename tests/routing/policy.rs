@@ -177,20 +177,20 @@ fn record_tells_of_each_change_of_a_breaker_once() {
 #[test]
 fn a_second_request_is_made_when_it_is_late() {
     let hedged = |hedge| policy(RoutingOptions { hedge, ..options() });
-    assert_eq!(hedged(None).hedge_after(Target::Cloud, &sized(1)), None);
+    assert_eq!(hedged(None).hedge_after(Target::Cloud), None);
     let fixed = HedgeOptions { delay_ms: Some(30.0), ..HedgeOptions::default() };
-    assert_eq!(hedged(Some(fixed)).hedge_after(Target::Cloud, &sized(1)), Some(ms(30)));
+    assert_eq!(hedged(Some(fixed)).hedge_after(Target::Cloud), Some(ms(30)));
     let mut learning = hedged(Some(HedgeOptions { percentile: Some(90.0), min_delay_ms: Some(5.0), ..HedgeOptions::default() }));
-    assert_eq!(learning.hedge_after(Target::Cloud, &sized(1)), None, "nobody knows yet what late is");
+    assert_eq!(learning.hedge_after(Target::Cloud), None, "nobody knows yet what late is");
     for count in 1_i32..=200 {
         attempt(&mut learning, Target::Cloud, 10, f64::from(count), Verdict::Ok, ms(0));
     }
-    let delay = learning.hedge_after(Target::Cloud, &sized(1)).expect("enough was seen").as_secs_f64() * 1e3;
+    let delay = learning.hedge_after(Target::Cloud).expect("enough was seen").as_secs_f64() * 1e3;
     assert!((delay / 180.0 - 1.0).abs() < 0.05, "{delay} ms, nine of ten take up to 180");
     // A cloud of a millisecond is not hedged at once.
     let mut quick = hedged(Some(HedgeOptions { min_delay_ms: Some(5.0), ..HedgeOptions::default() }));
     assert!((0..200).all(|_| attempt(&mut quick, Target::Cloud, 10, 1.0, Verdict::Ok, ms(0))));
-    assert_eq!(quick.hedge_after(Target::Cloud, &sized(1)), Some(ms(5)));
+    assert_eq!(quick.hedge_after(Target::Cloud), Some(ms(5)));
 }
 
 #[test]
@@ -207,10 +207,10 @@ fn second_requests_and_retries_have_budgets() {
             let decision = policy.decide(&sized(10), &Load::default(), ms(count));
             policy.begin(&decision, ms(count));
         }
-        hedges += u32::from(limited.may_hedge(ms(count)));
-        retries += u32::from(limited.may_retry(ms(count)));
-        assert!(free.may_retry(ms(count)), "no budget was given");
-        assert!(!free.may_hedge(ms(count)), "nothing was to be hedged");
+        hedges += u32::from(limited.may_hedge());
+        retries += u32::from(limited.may_retry());
+        assert!(free.may_retry(), "no budget was given");
+        assert!(!free.may_hedge(), "nothing was to be hedged");
     }
     assert_eq!((hedges, retries), (50, 100));
 }

@@ -240,7 +240,7 @@ impl Run {
     pub async fn race(&self, first: Attempt, trail: &mut Trail) -> Result<Answered> {
         let target = first.target;
         let router = &self.session.router;
-        let hedge_after = if target == Target::Cloud { router.policy.lock().hedge_after(target, &self.item) } else { None };
+        let hedge_after = if target == Target::Cloud { router.policy.lock().hedge_after(target) } else { None };
         let Some(delay) = hedge_after else { return first.finish(trail).await };
         let mut first = Box::pin(first.alone());
         let early = tokio::select! {
@@ -253,7 +253,7 @@ impl Run {
             trail.spent(target, took);
             return answer;
         }
-        let may = router.policy.lock().may_hedge(router.now());
+        let may = router.policy.lock().may_hedge();
         if !may {
             let (answer, took) = first.await;
             trail.attempts += 1;
@@ -286,7 +286,7 @@ impl Run {
         let router = &self.session.router;
         let over = self.session.scope.cancel.is_cancelled() || failure.code() == Code::Aborted;
         let late = self.remaining().is_some_and(|remaining| remaining.is_zero());
-        if over || late || !router.config.falls_back() || (target == Target::Cloud && !router.policy.lock().may_retry(router.now())) {
+        if over || late || !router.config.falls_back() || (target == Target::Cloud && !router.policy.lock().may_retry()) {
             return Err(failure);
         }
         router.figures.fallbacks.add(1);

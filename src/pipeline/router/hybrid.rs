@@ -109,9 +109,8 @@ type Prepared = Option<Result<BoxFuture<'static, Result<Vec<Packet>>>>>;
 
 /// Begins what happens before the cloud: the node for it, or the edge itself where there is neither a node before nor one after.
 fn prepare(run: &Run) -> Prepared {
-    let parts = &run.session.router.parts;
     let items = match run.session.preprocess() {
-        None if parts.postprocess.is_none() => Some(run.session.side(Target::Edge)),
+        None if edge_prepares(&run.session.router) => Some(run.session.side(Target::Edge)),
         other => other,
     };
     items.map(|items: Result<Arc<dyn Items>>| items.map(|items| items.submit(run.packet.clone(), run.remaining())))

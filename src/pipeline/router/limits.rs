@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Counted;
-
 /// The entrance of one side.
 pub struct Gate {
     /// Nothing where there is no limit.
@@ -65,5 +63,21 @@ impl Gate {
     fn place(&self, permit: Option<OwnedSemaphorePermit>) -> Place {
         self.inside.fetch_add(1, Ordering::AcqRel);
         Place { _permit: permit, inside: Arc::clone(&self.inside) }
+    }
+}
+
+/// Counts one more while it lives.
+struct Counted<'a>(&'a AtomicU32);
+
+impl<'a> Counted<'a> {
+    fn new(counter: &'a AtomicU32) -> Self {
+        counter.fetch_add(1, Ordering::AcqRel);
+        Self(counter)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }

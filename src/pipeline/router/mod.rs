@@ -14,7 +14,7 @@ mod limits;
 mod session;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
@@ -334,20 +334,4 @@ impl Source for Router {
 /// A node that can never be ready: its module or its options are wrong. Falling back would hide that for ever.
 fn wrongly_made(error: &Error) -> bool {
     matches!(error.code(), Code::ModuleNotFound | Code::ModuleInvalid | Code::Abi | Code::ImportDenied | Code::Config | Code::WasmMemory)
-}
-
-/// Counts one more while it lives.
-struct Counted<'a>(&'a AtomicU32);
-
-impl<'a> Counted<'a> {
-    fn new(counter: &'a AtomicU32) -> Self {
-        counter.fetch_add(1, Ordering::AcqRel);
-        Self(counter)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
 }

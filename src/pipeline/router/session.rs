@@ -4,22 +4,20 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use parking_lot::Mutex;
-use tokio::sync::oneshot;
 
 use super::batch::BatchLine;
 use super::{Judge, Router, attempt, hybrid};
 use crate::data::{Packet, Value};
 use crate::error::{Code, Error, Result};
 use crate::pipeline::node::{Items, Node, OnError, StreamScope};
-use crate::pipeline::task::tasked;
+use crate::pipeline::task::{Turns, tasked};
 use crate::routing::{self, Route, Target};
 
 /// What the router's stream is, to those who give it items.
 pub struct RouterItems {
     session: Arc<Session>,
     /// Where the application judges items, they begin in the order in which they came, not in that of the judgements.
-    last: Mutex<Option<oneshot::Receiver<()>>>,
+    turns: Turns,
 }
 
 /// Both sides of one session.
@@ -44,7 +42,7 @@ impl RouterItems {
             postprocess: OnceLock::new(),
             batches: OnceLock::new(),
         };
-        Arc::new(Self { session: Arc::new(session), last: Mutex::new(None) })
+        Arc::new(Self { session: Arc::new(session), turns: Turns::default() })
     }
 }
 
@@ -117,17 +115,14 @@ impl Items for RouterItems {
         let Some(judge) = session.router.parts.complexity.clone() else {
             return session.start(packet, session.router.config.complexity(), deadline);
         };
-        let (done, end) = oneshot::channel::<()>();
-        let before = self.last.lock().replace(end);
+        let mut turn = self.turns.take();
         let session = Arc::clone(session);
         // In a task of its own, so that the next item is judged while this one runs.
         tasked(async move {
             let judged = complexity(judge, packet.clone(), &session.scope).await;
-            if let Some(before) = before {
-                let _begun = before.await;
-            }
+            turn.come().await;
             let begun = judged.map(|complexity| session.start(packet, complexity, deadline));
-            drop(done);
+            drop(turn);
             begun?.await
         })
     }
