@@ -122,4 +122,4 @@ function header({ sampleRate, channels }, size) {
   return out
 }
 
-module.exports = { isWav, readHeader, frames, rawFormat, header }
+module.exports = { isWav, parseFormat, decode, readHeader, frames, rawFormat, header, OPEN }
