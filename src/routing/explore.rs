@@ -3,7 +3,7 @@
 //! Problem: a side that nobody asks may have become better, and asking costs. Answer: a share of the running cost may go into it, so that the
 //! regret of exploring is bounded by an option. A try costs what it is expected to be dearer; so sides that are close are tried often, and
 //! items for which the difference is small are taken first. A side that was heard of lately needs no try: what is learned from one size moves
-//! the others. A side that nothing is known about gets a few tries in any case.
+//! the others. A side that nothing is known about gets a few tries in any case, or a single one if that shows it to be far dearer.
 
 /// Items since a side was heard of, before it is tried: known, hardly known for such items, and after a signal that it has changed.
 const STALE: u64 = 14;
@@ -22,6 +22,8 @@ const FIRST: u64 = 16;
 /// Observations that are enough to know a side at all, and tries that it has for them.
 const ENOUGH: u64 = 4;
 const TRIES: u32 = 8;
+/// Times the better side's cost that one observation may show the other to be dearer: beyond that, more of them are paid from the budget.
+const FAR: f64 = 8.0;
 /// Saved up at most, in mean costs of an item.
 const SAVED: f64 = 12.0;
 
@@ -65,7 +67,7 @@ impl Explorer {
         if self.limit == 0.0 {
             return false;
         }
-        if chance.side_samples < ENOUGH {
+        if chance.side_samples == 0 || chance.side_samples < ENOUGH && chance.excess <= chance.best * FAR {
             // Not with the first items, and not with one after the other: the first answers may say enough.
             let tries = self.tries[side];
             return tries < TRIES && decided >= FIRST + u64::from(tries) * 4;

@@ -63,6 +63,16 @@ fn the_same_seed_decides_the_same() {
 }
 
 #[test]
+fn one_try_is_enough_to_see_that_a_side_is_far_dearer() {
+    let tries = |cloud: f64| {
+        let mut policy = policy(options());
+        (0..300).filter(|at| step(&mut policy, &sized(1_000), 1.0, cloud, ms(at * 100)).explored).count()
+    };
+    assert_eq!(tries(30.0), 1, "more of them would have to be saved up for");
+    assert!(tries(2.0) >= 4, "one answer may have been an accident");
+}
+
+#[test]
 fn exploring_keeps_to_its_budget_in_a_world_that_stays_as_it_is() {
     for (limit, seed) in [(0.01, 1), (0.01, 2), (0.01, 3), (0.05, 4), (0.0, 5)] {
         let adaptive = AdaptiveOptions { exploration: Some(limit), ..AdaptiveOptions::default() };
