@@ -3,9 +3,9 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { api, collect, guest, node, ROOT } from './support/index.mjs'
+import { api, collect, guest, node, ROOT, rejection } from './support/index.mjs'
 
-const { getMetrics, IntelligentRouter, prometheusMetrics, RemoteObjectNode, RemoteProcessingService } = api
+const { getMetrics, IntelligentRouter, prometheusMetrics, RemoteObjectNode, RemoteProcessingService, serveMetrics } = api
 
 /** Series of a text as `name{labels}` to number. */
 const series = (text) =>
@@ -78,5 +78,34 @@ describe('Prometheus text', () => {
     )
     expect(names.length).toBeGreaterThan(20)
     for (const name of names) expect(documented.has(name), name).toBe(true)
+  })
+})
+
+describe('serveMetrics', () => {
+  test('serves what prometheusMetrics gives, at one place', async () => {
+    const served = await serveMetrics({ port: 0 })
+    onTestFinished(() => served.close())
+    expect(served.url).toBe(`http://127.0.0.1:${served.port}/metrics`)
+    const answer = await fetch(served.url)
+    expect(answer.headers.get('content-type')).toMatch(/^application\/openmetrics-text; version=1\.0\.0/)
+    const names = (text) => text.split('\n').filter((line) => line.startsWith('# TYPE'))
+    expect(names(await answer.text())).toEqual(names(prometheusMetrics()))
+    expect((await fetch(served.url, { method: 'HEAD' })).status).toBe(200)
+    expect((await fetch(served.url, { method: 'POST' })).status).toBe(405)
+    expect((await fetch(new URL('/', served.url))).status).toBe(404)
+  })
+
+  test('a port in use, and options that are none', async () => {
+    const first = await serveMetrics({ port: 0 })
+    onTestFinished(() => first.close())
+    for (const [path, options] of [
+      ['port', { port: first.port }],
+      ['port', { port: 65_536 }],
+      ['port', { port: '80' }],
+      ['host', { host: '' }],
+      ['hots', { hots: 'x' }],
+    ]) {
+      expect(await rejection(serveMetrics(options)), JSON.stringify(options)).toMatchObject({ code: 'ERR_CONFIG', path })
+    }
   })
 })

@@ -330,6 +330,9 @@ export interface RouterMetrics extends Record<string, any> {
   items: number
   byTarget: Record<'edge' | 'cloud' | 'hybrid', number>
   byReason: Record<string, number>
+  /** Attempts of which it can be said whether their side was the right one, and those of them where it was. */
+  judged: number
+  right: number
   fallbacks: number
   hedges: number
 }
@@ -396,6 +399,7 @@ export interface NodeMetrics extends Record<string, any> {
   callsByMode: { aot: number; jit: number; interpreter: number }
   execMs: { total: number; mean: number; max: number; p50: number; p99: number }
   instancesLive: number
+  memoryBytes: number
   instancesCreated: number
   instancesLost: number
   instancesMoved: number
@@ -707,6 +711,67 @@ export interface ProcessMetrics {
 }
 /** A snapshot of all figures of this process; docs/metrics.md has the names and units. */
 export declare function getMetrics(): ProcessMetrics
+/** Options of `serveMetrics`. */
+export interface MetricsServerOptions {
+  /** Address to listen on. Default `127.0.0.1`: whoever can reach it can read all figures. */
+  host?: string
+  /** Default 9464, where Prometheus's exporters for OpenTelemetry listen; 0 takes a free one. */
+  port?: number
+}
+/** A server that `serveMetrics` started. */
+export interface MetricsServer {
+  /** Where Prometheus finds the figures. */
+  url: string
+  port: number
+  /** Stops it. */
+  close(): Promise<void>
+}
+/**
+ * Serves `prometheusMetrics()` over HTTP, at `/metrics`. It does not keep the process from ending.
+ *
+ * @throws `ConfigurationError` (`ERR_CONFIG`) with the `path` of a wrong option, a port in use among them.
+ */
+export declare function serveMetrics(options?: MetricsServerOptions): Promise<MetricsServer>
+/** Options of `configureTracing`; what is left out is as OpenTelemetry's environment variables say, or else the default. */
+export interface TracingOptions {
+  /** URL of an OTLP collector. Default: `OTEL_EXPORTER_OTLP_ENDPOINT`, or `http://localhost:4318`. */
+  otlpEndpoint?: string
+  /** Default: `OTEL_EXPORTER_OTLP_PROTOCOL`, or whichever of the two the collector takes. */
+  protocol?: 'http/protobuf' | 'grpc'
+  /** Sent with every request, for collectors that want a key. Beside those of `OTEL_EXPORTER_OTLP_HEADERS`. */
+  headers?: Record<string, string>
+  /** Default: `OTEL_SERVICE_NAME`, or `remotemedia-wasmedge`. */
+  serviceName?: string
+  /** Share of the traces that begin here and are recorded, 0 to 1. Default 1. A trace that others began is recorded if they say so. */
+  sampleRatio?: number
+  /**
+   * Traces that begin here and are recorded in a second; more are passed over, as their `traceparent` says. Default 1000, which keeps what
+   * recording costs below 3% of the throughput, whatever that is. 1 to 1000000.
+   */
+  maxTracesPerSecond?: number
+  /** Milliseconds between two times that metrics are sent; 0 sends none. Default 60000. */
+  metricsIntervalMs?: number
+  /** Milliseconds that one request to the collector may take. Default 10000. */
+  timeoutMs?: number
+  /** What is logged to standard error: a level (`debug`) or `target=level` pairs (`engine=debug,guest=info`). Default: `RM_LOG`, or nothing. */
+  logLevel?: string
+}
+/**
+ * Begins to record what is done for each item, and to send it, with the metrics, to an OTLP collector; in place of what was configured before.
+ * With `logLevel` alone, only the log changes. A collector that is away costs nothing but its spans. See docs/tracing.md.
+ *
+ * @throws `ConfigurationError` (`ERR_CONFIG`) with the `path` of a wrong option, or the name of the environment variable.
+ */
+export declare function configureTracing(options?: TracingOptions): void
+/**
+ * Sends what was recorded until now, and the metrics; resolves when the collector has taken it. A process that ends by itself does so anyway;
+ * one that calls `process.exit` has to wait for this.
+ *
+ * @throws `RemoteExecutionError` `ERR_UNAVAILABLE`, `ERR_DEADLINE`, `ERR_REMOTE` when something did not arrive.
+ */
+export declare function flushTracing(): Promise<void>
+/** Stops recording, and sends what was recorded until then. */
+export declare function shutdownTracing(): Promise<void>
 /**
  * The same figures for Prometheus, as OpenMetrics' text (`application/openmetrics-text; version=1.0.0; charset=utf-8`). Nodes, remotes and
  * routers of one name are summed; beyond 200 names of each, the rest is `other`.

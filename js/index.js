@@ -4,10 +4,11 @@ require('./install.js')
 const { ServiceRegistry, compileModule, inspectModule, runtimeInfo } = require('./native.js')
 const { createError: _, ...errors } = require('./errors.js')
 const classes = require('./classes.js')
-const { getMetrics, prometheusMetrics } = require('./metrics.js')
+const { getMetrics, prometheusMetrics, serveMetrics } = require('./metrics.js')
 const { Node } = require('./node.js')
 const { Pipeline } = require('./pipeline.js')
 const { IntelligentRouter } = require('./router.js')
+const { configureTracing, flushTracing, shutdownTracing } = require('./tracing.js')
 const { openView } = require('./view/index.js')
 
 module.exports = {
@@ -21,6 +22,10 @@ module.exports = {
   runtimeInfo,
   getMetrics,
   prometheusMetrics,
+  serveMetrics,
+  configureTracing,
+  flushTracing,
+  shutdownTracing,
   openView,
   ...errors,
 }

@@ -3,6 +3,7 @@
 const path = require('node:path')
 const { isMainThread } = require('node:worker_threads')
 const native = require('./native.js')
+const context = require('./context.js')
 const errors = require('./errors.js')
 const packets = require('./packets.js')
 const { DuplexIterator } = require('./duplex.js')
@@ -39,6 +40,8 @@ const slots = native.install({
   callHost,
   serve: (handler, call) => void serve(slots, handler, call),
   later: () => void setImmediate(native.drain),
+  activeTrace: context.activeTrace,
+  traceApi: context.API,
   execPath: process.execPath,
   compileScript: path.join(__dirname, 'compile-child.js'),
   electron: process.versions.electron ?? '',

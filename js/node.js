@@ -3,6 +3,7 @@
 const native = require('./native.js')
 const { createError } = require('./errors.js')
 const { handlers } = require('./service.js')
+const { NATIVE, SPEC } = require('./symbols.js')
 
 /** Base class for nodes of the application; a plain object or an async generator function will do as well. */
 class Node {
@@ -25,12 +26,6 @@ if (Symbol.asyncDispose) {
     return this.cleanup()
   }
 }
-
-/** How native code finds the native half of something that is made of nodes. */
-const NATIVE = Symbol('native')
-
-/** What a node is in a manifest. */
-const SPEC = Symbol('spec')
 
 /** A function of the node's, bound, that native code may call whether or not the node has it. */
 const method = (node, name) => (argument) => (typeof node[name] === 'function' ? node[name](argument) : undefined)

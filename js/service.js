@@ -4,7 +4,9 @@
 // room for another, `room(ticket)` when there is again. It validates nothing: what a handler puts out is checked by native code.
 
 const { ticketed } = require('./calls.js')
+const { within } = require('./context.js')
 const { PacketIterator } = require('./iterator.js')
+const { SPEC } = require('./symbols.js')
 
 /** The packets that the client sends, as the source of a node. Pulled only as far as somebody asks. */
 class CallSource extends PacketIterator {
@@ -73,12 +75,14 @@ async function serve(tickets, handler, call) {
     call.onStop(() => over || controller.abort(new Error('nobody waits for the call any more')))
     const { sessionId } = call
     const info = { ...call.info, signal: controller.signal }
-    for await (const item of items(await handler(source, info))) {
-      if (call.stopped) break
-      if (item === undefined || item === null) continue
-      const sequence = Number.isInteger(item.sequence) && item.data !== undefined ? item.sequence : source.sequence
-      if (!call.send(item, sequence)) await ticketed(tickets, sessionId, (ticket) => call.room(ticket))
-    }
+    await within(info.traceparent, async () => {
+      for await (const item of items(await handler(source, info))) {
+        if (call.stopped) break
+        if (item === undefined || item === null) continue
+        const sequence = Number.isInteger(item.sequence) && item.data !== undefined ? item.sequence : source.sequence
+        if (!call.send(item, sequence)) await ticketed(tickets, sessionId, (ticket) => call.room(ticket))
+      }
+    })
     over = true
     call.finish()
   } catch (error) {
@@ -108,7 +112,10 @@ function perItem(fn) {
 
 /** A node for all calls; sessions are the node's own. */
 function shared(node) {
-  const run = (source, { sessionId, signal, timeoutMs }) => node.process(source, { sessionId, signal, timeoutMs })
+  // Our own nodes put a `traceparent` into the metadata of what they put out, where the client did not ask for it.
+  const trace = SPEC in node ? 'partOf' : 'traceparent'
+  const run = (source, { sessionId, signal, timeoutMs, traceparent }) =>
+    node.process(source, { sessionId, signal, timeoutMs, [trace]: traceparent })
   return { execute: run, stream: run }
 }
 

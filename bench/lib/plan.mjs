@@ -82,6 +82,9 @@ export function plan({ quick }) {
     ['idle', 'ours', 'piscina'].map((variant) => ({ id: `loop/${variant}`, ...nodeCell('loop', { variant, ...saturated }) })),
   )
 
+  const turns = quick ? { rounds: 3, frames: 5_000 } : { rounds: 7, frames: 20_000 }
+  group('overhead', 3, [{ id: 'overhead/vad', ...nodeCell('overhead', turns) }])
+
   for (const rpc of RPCS) {
     for (const size of MESSAGES) {
       const cells = []

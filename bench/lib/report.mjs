@@ -72,6 +72,13 @@ export function targets(cells) {
     ['start', 'cached start to the first result: under 20 ms', figure('start/cached/auto', 'firstMs'), ' ms', (x) => x < 20],
     ['memory', '1,000 idle sessions: under 500 MB', figure('memory/aot', 'deltaMb'), ' MB', (x) => x < 500],
     ...remoteTargets(cells),
+    [
+      'overhead',
+      'metrics and traces, 16 ms frames of `vad`: under 3% of the throughput',
+      figure('overhead/vad', 'onLostPercent'),
+      '%',
+      (x) => x < 3,
+    ],
     ['loop', 'event-loop delay p99 under saturation: under 5 ms', figure('loop/ours', 'loopP99Ms'), ' ms', (x) => x < 5],
   ]
   return list.map(([id, text, measured, unit, holds]) => ({ id, text, measured, unit, met: measured === null ? null : holds(measured) }))
@@ -216,6 +223,22 @@ function loopTable(cells) {
   return table(['all processors computing `vad`', 'delay p99, ms', 'longest', 'processors busy', 'seconds of audio per second'], rows)
 }
 
+function overheadTable(cells) {
+  const cell = cells['overhead/vad']
+  if (!cell) return ''
+  const names = {
+    off: 'nothing',
+    metrics: 'metrics, read ten times a second',
+    on: '**metrics and traces to a collector, as they are by default**',
+    every: 'the same with a trace for each item',
+  }
+  const rows = Object.entries(names).map(([name, text]) => {
+    const of = (key) => cell.summary[`${name}${key}`]
+    return [text, spread(of('PerSecond')), spread(of('LostPercent')), middle(of('CpuUs'))]
+  })
+  return table(['`vad`, 16 ms frames, one stream', 'frames/s', '% of the throughput lost', 'CPU µs each'], rows)
+}
+
 function remoteTable(cells, rpc) {
   const rows = []
   for (const bytes of MESSAGES) {
@@ -260,6 +283,7 @@ export function tables(results) {
   for (const bytes of SIZES) if (has(`calls/${bytes}`)) section(`There and back: ${size(bytes)}`, callTable(cells, bytes))
   if (has('start')) section('Start', startTable(cells))
   if (has('memory')) section('Memory', memoryTable(cells))
+  if (has('overhead')) section('Metrics and traces', overheadTable(cells))
   const titles = { unary: 'gRPC: calls', stream: 'gRPC: one stream' }
   for (const rpc of RPCS) if (has(`remote/${rpc}`)) section(titles[rpc], remoteTable(cells, rpc))
   if (has('loop')) section('The event loop under full load', loopTable(cells))

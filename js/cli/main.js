@@ -6,6 +6,7 @@ const { parse } = require('./options.js')
 const { PROGRAM, commandHelp, mainHelp } = require('./help.js')
 const { BrokenPipe, UsageError, about, nearest, sentence } = require('./problems.js')
 const { Stopping } = require('./stopping.js')
+const telemetry = require('./telemetry.js')
 
 const NAMES = ['run', 'stream', 'validate', 'inspect', 'compile', 'serve', 'bench', 'doctor', 'completion']
 const commands = () => NAMES.map((name) => require(`./commands/${name}.js`))
@@ -36,7 +37,12 @@ async function dispatch(args) {
   const command = require(`./commands/${first}.js`)
   const parsed = parse(command, rest)
   if (parsed.values.help) return say(commandHelp(command))
-  return (await command.execute(parsed, { stopping: new Stopping(), commands })) ?? 0
+  const observed = command.options.otlp ? await telemetry.begin(parsed.values) : undefined
+  try {
+    return (await command.execute(parsed, { stopping: new Stopping(), commands })) ?? 0
+  } finally {
+    await observed?.()
+  }
 }
 
 function say(text) {

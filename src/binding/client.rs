@@ -51,7 +51,7 @@ pub(super) fn object_of(value: Value, path: &'static str) -> Outcome<Map<String,
 /// `CallOptions`: those of `process`, and `format`.
 pub(super) fn call_options(given: Value) -> Outcome<(PayloadFormat, ProcessOptions)> {
     if given.is_undefined() {
-        return Ok((PayloadFormat::Auto, ProcessOptions::default()));
+        return Ok((PayloadFormat::Auto, options::process(given)?));
     }
     let mut reader = Reader::new(given, "")?;
     let format = remote_options::format(&mut reader)?;

@@ -27,15 +27,18 @@ pub enum Hook {
     Serve,
     /// `() => void`: calls `drain` in the next turn of the event loop
     Later,
+    /// `() => string | undefined`: the `traceparent` of what is active
+    ActiveTrace,
 }
 
 /// Names of the hooks in the object that `install` gets.
-const NAMES: [&str; 7] = ["createError", "settle", "createStream", "createDuplex", "callHost", "serve", "later"];
+const NAMES: [&str; 8] = ["createError", "settle", "createStream", "createDuplex", "callHost", "serve", "later", "activeTrace"];
 
 thread_local! {
     static HOOKS: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
     static HEADS: RefCell<Option<Kept>> = const { RefCell::new(None) };
     static SLOTS: RefCell<Option<Kept>> = const { RefCell::new(None) };
+    static TRACE_API: RefCell<Option<Kept>> = const { RefCell::new(None) };
 }
 
 /// Takes the functions over, and returns the slots in force.
@@ -58,6 +61,9 @@ pub fn install(env: sys::napi_env, lent: Value) -> Js<Value> {
     for old in HOOKS.replace(kept) {
         old.release(env);
     }
+    if let Some(old) = TRACE_API.replace(Some(Kept::new(lent.get("traceApi")?)?)) {
+        old.release(env);
+    }
     Ok(slots)
 }
 
@@ -65,6 +71,11 @@ pub fn install(env: sys::napi_env, lent: Value) -> Js<Value> {
 pub fn heads(env: sys::napi_env) -> Js<&'static mut [f64]> {
     let value = HEADS.with_borrow(|heads| heads.as_ref().ok_or(Thrown).and_then(|kept| kept.get(env)))?;
     value.numbers().filter(|numbers| numbers.len() == super::settle::HEADS).ok_or(Thrown)
+}
+
+/// The symbol under which `@opentelemetry/api` is, where it is.
+pub fn trace_api(env: sys::napi_env) -> Js<Value> {
+    TRACE_API.with_borrow(|symbol| symbol.as_ref().ok_or(Thrown).and_then(|kept| kept.get(env)))
 }
 
 /// Calls one of them.
@@ -78,4 +89,5 @@ pub fn forget() {
     HOOKS.with_borrow_mut(Vec::clear);
     HEADS.set(None);
     SLOTS.set(None);
+    TRACE_API.set(None);
 }

@@ -5,6 +5,7 @@
 
 mod client;
 mod client_more;
+mod context;
 mod convert;
 mod door;
 mod duplex;
@@ -30,6 +31,7 @@ mod service_registry;
 mod settle;
 mod stage;
 mod stream;
+mod telemetry;
 mod token;
 mod tools;
 mod value;
@@ -68,7 +70,7 @@ fn set_up(lent: Value) -> error::Outcome<Value> {
     let (program, script, electron) = (text("execPath")?, text("compileScript")?, text("electron")?);
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        crate::observe::log_to_stderr();
+        crate::observe::log_as_environment_says();
         let env = if electron.is_empty() { Vec::new() } else { vec![("ELECTRON_RUN_AS_NODE".into(), "1".into())] };
         engine::set_launcher(Launcher { program: program.into(), args: vec![script.into()], env });
         #[cfg(all(target_os = "linux", target_env = "gnu"))]

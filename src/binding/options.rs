@@ -8,15 +8,17 @@ use std::sync::Arc;
 
 use napi::sys;
 
+use super::context;
 use super::error::Outcome;
 use super::host_functions::JsHostFunctions;
 use super::value::{Type, Value};
-use crate::data::{Kind, SessionId, Value as Json};
+use crate::data::{Kind, SessionId, Trace, TraceContext, Value as Json};
 use crate::engine::{ExportNames, HostFunctions, Mode, ModuleSource, NodeOptions, WasiGrants, timeout};
 use crate::error::{Error, Result};
 
 /// Reads one object of options.
 pub struct Reader {
+    env: sys::napi_env,
     object: Option<Value>,
     path: String,
     known: Vec<&'static str>,
@@ -41,7 +43,12 @@ impl Reader {
             }
         };
         let given = object.map_or_else(|| Ok(Vec::new()), Value::keys)?;
-        Ok(Self { object, path, known: Vec::new(), given })
+        Ok(Self { env: value.env, object, path, known: Vec::new(), given })
+    }
+
+    /// How many keys there are.
+    pub fn count(&self) -> usize {
+        self.given.len()
     }
 
     /// Where `key` is in the caller's own object.
@@ -310,12 +317,14 @@ pub struct ProcessOptions {
     pub has_signal: bool,
     /// Entries that every item gets beneath its own.
     pub metadata: Option<serde_json::Map<String, Json>>,
+    /// What the trace of each item is a part of: `traceparent`, or else what is active where the call is made.
+    pub trace: Option<Trace>,
 }
 
 /// Reads them; `signal` is JavaScript's business and only checked for being one.
 pub fn process(value: Value) -> Outcome<ProcessOptions> {
     if value.is_undefined() {
-        return Ok(ProcessOptions::default());
+        return Ok(ProcessOptions { trace: context::active(value.env)?, ..ProcessOptions::default() });
     }
     let mut reader = Reader::new(value, "")?;
     let options = process_in(&mut reader)?;
@@ -332,12 +341,14 @@ pub fn process_in(reader: &mut Reader) -> Outcome<ProcessOptions> {
         Some(Json::Object(map)) => Some(map),
         Some(_) => return Err(Error::config("metadata", "must be an object").into()),
     };
+    let mut trace = context::active(reader.env)?;
     if let Some(parent) = reader.string("traceparent")? {
-        let shape = parent.split('-').map(str::len).collect::<Vec<_>>();
-        if shape != [2, 32, 16, 2] || !parent.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()) {
-            return Err(Error::config("traceparent", "must be a W3C traceparent such as 00-<32 hex>-<16 hex>-01").into());
-        }
+        trace = Some(Arc::new(parent.parse::<TraceContext>()?));
         metadata.get_or_insert_with(serde_json::Map::new).insert("traceparent".into(), parent.into());
+    }
+    // What a service continues: whose answer its nodes make should not find the service's own span in it.
+    if let Some(parent) = reader.string("partOf")? {
+        trace = Some(Arc::new(parent.parse::<TraceContext>()?));
     }
     let signal = reader.any("signal")?;
     if let Some(signal) = signal
@@ -345,7 +356,7 @@ pub fn process_in(reader: &mut Reader) -> Outcome<ProcessOptions> {
     {
         return Err(reader.wrong("signal", "an AbortSignal", signal).into());
     }
-    Ok(ProcessOptions { session, timeout, has_signal: signal.is_some(), metadata })
+    Ok(ProcessOptions { session, timeout, has_signal: signal.is_some(), metadata, trace })
 }
 
 /// Options of `compileModule`: whether the code counts fuel.

@@ -1,7 +1,6 @@
 //! The native half of a `Pipeline` (`js/pipeline.js` is the other): made when its nodes are known for good.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
@@ -13,7 +12,7 @@ use super::remote_calls::{json, nothing, promise};
 use super::service_registry::instance;
 use super::stage::NativeStage;
 use super::value::Value;
-use crate::data::{Map, SessionId, Value as Json};
+use crate::data::{SessionId, Value as Json};
 use crate::error::{Code, Error, Result};
 use crate::pipeline::{DEFAULT_BUFFER, Node, OnError, Pipeline, PipelineStream, StreamScope};
 use crate::remote::CancellationToken;
@@ -88,18 +87,19 @@ impl NativePipeline {
             return Err(Error::new(Code::Closed, "the pipeline was cleaned up").in_node(self.pipeline.name()).into());
         }
         self.pipeline.check_kinds()?;
-        let ProcessOptions { session, timeout, metadata, .. } = options::process(given)?;
+        let mut given = options::process(given)?;
+        let metadata = given.metadata.take();
         let Settings { buffer, on_error } = self.settings;
-        let scope = StreamScope { on_error, buffer, ..scope(session, timeout, metadata.as_ref(), &self.open) };
+        let scope = StreamScope { on_error, buffer, ..scope(given, &self.open) };
         let session = scope.session.clone();
         Ok(NativeDuplex::new(PipelineStream::new(Arc::clone(&self.pipeline), scope), session, metadata))
     }
 }
 
 /// A stream of something that is cancelled with `open`.
-pub fn scope(session: Option<SessionId>, timeout: Option<Duration>, metadata: Option<&Map<String, Json>>, open: &CancellationToken) -> StreamScope {
-    let traceparent = metadata.and_then(|map| map.get("traceparent")).and_then(Json::as_str).map(Into::into);
-    StreamScope { timeout, traceparent, cancel: open.child_token(), ..StreamScope::new(session) }
+pub fn scope(given: ProcessOptions, open: &CancellationToken) -> StreamScope {
+    let ProcessOptions { session, timeout, trace, .. } = given;
+    StreamScope { timeout, trace, cancel: open.child_token(), ..StreamScope::new(session) }
 }
 
 /// The argument of `closeSession`.

@@ -17,6 +17,7 @@ use super::settle::Ticket;
 use super::value::{Js, Value};
 use crate::data::{Map, Packet, SessionId, Value as Json};
 use crate::error::Result;
+use crate::observe::trace;
 use crate::pipeline::RemoteStage;
 use crate::remote::{self, CancellationToken, Scope};
 
@@ -54,18 +55,23 @@ impl Stops {
     }
 }
 
-/// The scope of a call, and the entries that every item gets beneath its own. A `traceparent` travels as gRPC metadata as well.
+/// The scope of a call, and the entries that every item gets beneath its own. Its place in a trace travels as gRPC metadata.
 pub fn scope(options: ProcessOptions) -> (Scope, Option<Map<String, Json>>, bool) {
-    let ProcessOptions { session, timeout, has_signal, metadata } = options;
-    let traceparent = metadata.as_ref().and_then(|map| map.get("traceparent")).and_then(Json::as_str).map(str::to_owned);
-    (Scope { timeout, session, traceparent, ..Scope::default() }, metadata, has_signal)
+    let ProcessOptions { session, timeout, has_signal, metadata, trace } = options;
+    (Scope { timeout, session, trace, ..Scope::default() }, metadata, has_signal)
+}
+
+/// An item of JavaScript's that a call is made for, with the trace that begins with it.
+fn traced(item: Value, sequence: u64, metadata: Option<&Arc<Map<String, Json>>>, scope: &Scope, session: Option<&SessionId>) -> Outcome<Packet> {
+    let mut packet = Packet { sequence, ..dress(convert::item(item)?, metadata) };
+    trace::begin(&mut packet, scope.trace.as_ref(), session);
+    Ok(packet)
 }
 
 /// Asks a remote node for one item, as the answer to the slot `ticket`. Returns the name of a session that the caller did not name.
 pub fn execute(stage: &Arc<RemoteStage>, stops: &Stops, ticket: u32, item: Value, options: ProcessOptions) -> Outcome<String> {
-    let packet = convert::item(item)?;
     let (scope, metadata, has_signal) = scope(options);
-    let packet = dress(packet, metadata.map(Arc::new).as_ref());
+    let packet = traced(item, 0, metadata.map(Arc::new).as_ref(), &scope, scope.session.as_ref())?;
     let name = scope.session.as_ref().map_or_else(String::new, |session| session.as_str().to_owned());
     let stop = has_signal.then(|| scope.cancel.clone());
     let stage = Arc::clone(stage);
@@ -115,8 +121,9 @@ impl NativeCalls {
     }
 
     fn give(&self, ticket: u32, item: Value) -> Outcome<()> {
-        let packet = dress(convert::item(item)?, self.metadata.as_ref());
-        let sequence = self.items.fetch_add(1, Ordering::Relaxed);
+        let sequence = self.items.load(Ordering::Relaxed);
+        let packet = traced(item, sequence, self.metadata.as_ref(), &self.scope, Some(&self.session))?;
+        self.items.store(sequence + 1, Ordering::Relaxed);
         let (stage, scope) = (Arc::clone(&self.stage), self.scope.clone());
         let work = async move {
             let mut answer = stage.execute(packet, &scope).await?;

@@ -9,7 +9,7 @@ use super::convert;
 use super::duplex::{self, NativeDuplex};
 use super::error::{Outcome, throw};
 use super::function::Function;
-use super::options::{self, ProcessOptions};
+use super::options;
 use super::pipeline::{scope, session_of, settle};
 use super::remote_calls::json;
 use super::router_options;
@@ -63,8 +63,9 @@ impl IntelligentRouter {
         if self.open.is_cancelled() {
             return Err(self.closed().into());
         }
-        let ProcessOptions { session, timeout, metadata, .. } = options::process(given)?;
-        let scope = scope(session, timeout, metadata.as_ref(), &self.open);
+        let mut given = options::process(given)?;
+        let metadata = given.metadata.take();
+        let scope = scope(given, &self.open);
         let session = scope.session.clone();
         Ok(NativeDuplex::new(PipelineStream::new(Arc::clone(&self.alone), scope), session, metadata))
     }

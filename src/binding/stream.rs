@@ -12,29 +12,35 @@ use super::error::{Outcome, throw};
 use super::options::ProcessOptions;
 use super::settle::Ticket;
 use super::value::Value;
-use crate::data::{Map, Packet, SessionId, Value as Json};
-use crate::engine::{Stream, StreamOptions, WasmNode};
+use crate::data::{Map, Packet, SessionId, Trace, Value as Json};
+use crate::engine::{Reply, Stream, StreamOptions, WasmNode};
 use crate::error::{Error, Result};
+use crate::observe::trace;
 
 /// A stream of one session on one node. Internal: `process` returns an async iterator over it.
 #[napi]
 pub struct NativeStream {
     stream: Arc<Stream>,
     metadata: Option<Arc<Map<String, Json>>>,
+    /// What each item's trace is a part of.
+    trace: Option<Trace>,
 }
 
 /// Opens a stream on a node that is ready.
 pub fn open(node: &Arc<WasmNode>, options: ProcessOptions) -> Result<NativeStream> {
-    let ProcessOptions { session, timeout, metadata, .. } = options;
+    let ProcessOptions { session, timeout, metadata, trace, .. } = options;
     let stream = node.open(StreamOptions { session, timeout, ..StreamOptions::default() })?;
-    Ok(NativeStream { stream: Arc::new(stream), metadata: metadata.map(Arc::new) })
+    Ok(NativeStream { stream: Arc::new(stream), metadata: metadata.map(Arc::new), trace })
 }
 
 impl NativeStream {
     fn send(&self, ticket: u32, item: Value) -> Outcome<()> {
-        let packet = dress(convert::item(item)?, self.metadata.as_ref());
+        let mut packet = dress(convert::item(item)?, self.metadata.as_ref());
+        packet.sequence = self.stream.next_sequence();
+        trace::begin(&mut packet, self.trace.as_ref(), Some(self.stream.session_id()));
         let ticket = Ticket::new(item.env, ticket)?;
-        self.stream.submit(packet, Box::new(move |result| ticket.answer(result)));
+        let answer = answered(ticket, packet.trace.clone());
+        self.stream.submit(packet, answer);
         Ok(())
     }
 
@@ -79,15 +85,28 @@ impl NativeStream {
     }
 }
 
+/// Answers the slot, and with that ends the item's trace.
+fn answered(ticket: Ticket, trace: Option<Trace>) -> Reply {
+    let Some(trace) = trace else { return Box::new(move |result| ticket.answer(result)) };
+    Box::new(move |result| {
+        if let Err(error) = &result {
+            trace.failed(error);
+        }
+        ticket.answer(result);
+        drop(trace);
+    })
+}
+
 /// One item without a stream, as the answer to the slot `ticket`. Without a session it gets one of its own, which ends with it; a
 /// stateless node has none. Returns the name of the session that the caller did not name.
 pub fn call(node: &Arc<WasmNode>, env: napi::sys::napi_env, ticket: u32, item: Value, options: ProcessOptions) -> Outcome<Option<String>> {
     let packet = convert::item(item)?;
-    let ProcessOptions { session, timeout, metadata, has_signal } = options;
+    let ProcessOptions { session, timeout, metadata, has_signal, trace } = options;
     if has_signal {
         return Err(Error::config("signal", "is not an option of call; process listens to signals").into());
     }
-    let packet = dress(packet, metadata.map(Arc::new).as_ref());
+    let mut packet = dress(packet, metadata.map(Arc::new).as_ref());
+    trace::begin(&mut packet, trace.as_ref(), session.as_ref());
     let ticket = Ticket::new(env, ticket)?;
     let own = (session.is_none() && !node.config().stateless).then(SessionId::anonymous);
     let name = match &session {
@@ -119,13 +138,12 @@ struct Call {
 impl Call {
     fn perform(self, node: &Arc<WasmNode>) {
         let Self { session, own, timeout, packet, ticket } = self;
-        let Some(own) = own else {
-            return node.call(session, timeout, packet, Box::new(move |result| ticket.answer(result)));
-        };
+        let answer = answered(ticket, packet.trace.clone());
+        let Some(own) = own else { return node.call(session, timeout, packet, answer) };
         let ends = Arc::clone(node);
         let name = own.clone();
         let reply = move |result| {
-            ticket.answer(result);
+            answer(result);
             ends.close_session(&name, "stream-end", Box::new(|| {}));
         };
         node.call(Some(own), timeout, packet, Box::new(reply));

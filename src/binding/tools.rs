@@ -111,12 +111,3 @@ pub fn process_metrics(env: Env) -> napi::Result<Unknown<'static>> {
     let text = crate::observe::snapshot().to_string();
     Value::from_json(env.raw(), &text).map(Value::unknown).map_err(|thrown| throw(env.raw(), thrown.into()))
 }
-
-/// The same as `OpenMetrics` text. Internal to `prometheusMetrics`.
-#[napi(skip_typescript)]
-pub fn prometheus_text(resident_bytes: f64, event_loop_delay_ms: f64) -> String {
-    crate::observe::prometheus_text(&[
-        ("remotemedia_system_resident_bytes", resident_bytes),
-        ("remotemedia_system_event_loop_delay_milliseconds", event_loop_delay_ms),
-    ])
-}

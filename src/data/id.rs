@@ -29,6 +29,11 @@ impl SessionId {
         Self(format!("anonymous-{}", NEXT.fetch_add(1, Ordering::Relaxed)).into())
     }
 
+    /// The id's text, for whoever keeps it.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// The id's text.
     pub fn as_str(&self) -> &str {
         &self.0

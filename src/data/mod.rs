@@ -6,12 +6,14 @@
 
 mod id;
 mod kind;
+mod trace;
 
 pub use bytes::Bytes;
 pub use id::{MAX_SESSION_ID_BYTES, SessionId};
 pub use kind::{FORMAT_KEYS, Format, Kind};
 pub use serde_json::{Map, Value};
 use std::sync::Arc;
+pub use trace::{Trace, TraceContext, Traced};
 
 /// One item: what goes into a node and what comes out.
 #[derive(Clone, Debug)]
@@ -28,12 +30,14 @@ pub struct Packet {
     pub metadata: Option<Arc<Map<String, Value>>>,
     /// What the last router that it went through did with it, for `packet.route` in JavaScript.
     pub route: Option<Arc<Value>>,
+    /// What done with it is a part of; nothing where nobody asked. It ends when the last packet that belongs to it goes.
+    pub trace: Option<Trace>,
 }
 
 impl Packet {
     /// A packet with nothing but its payload.
     pub fn new(format: Format, bytes: impl Into<Bytes>) -> Self {
-        Self { bytes: bytes.into(), format, sequence: 0, timestamp_ms: None, metadata: None, route: None }
+        Self { bytes: bytes.into(), format, sequence: 0, timestamp_ms: None, metadata: None, route: None, trace: None }
     }
 
     /// A binary packet.

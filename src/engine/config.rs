@@ -115,6 +115,8 @@ pub struct NodeOptions {
 pub struct NodeConfig {
     /// See [`NodeOptions::name`].
     pub name: String,
+    /// The same, for whoever keeps it.
+    pub label: Arc<str>,
     /// The guest's configuration as JSON text.
     pub config_json: String,
     /// See [`NodeOptions::output_kind`].
@@ -199,6 +201,7 @@ impl NodeConfig {
         }
         let config_json = options.config.map_or_else(|| "{}".to_owned(), |config| config.to_string());
         Ok(Self {
+            label: name.as_str().into(),
             name,
             config_json,
             output_kind: options.output_kind,

@@ -12,6 +12,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::instance::{Blueprint, Compiled, Instance, Limits};
+use super::sys;
 use super::worker::{self, Runnable};
 use crate::error::{Code, Error, Result};
 use crate::observe::NodeMetrics;
@@ -49,6 +50,8 @@ pub struct Held {
     instance: Option<Instance>,
     /// None once the place belongs to the pool's ready instances.
     pool: Option<Arc<Pool>>,
+    /// Of linear memory, as the metrics have it.
+    bytes: u64,
 }
 
 /// What a session gets that asks for an instance.
@@ -68,7 +71,7 @@ impl Place {
         if let Some(pool) = &pool {
             pool.metrics.instances_created.add(1);
         }
-        Held { instance: Some(instance), pool }
+        Held { instance: Some(instance), pool, bytes: 0 }
     }
 }
 
@@ -102,7 +105,7 @@ impl Pool {
             std::mem::take(&mut state.ready)
         };
         for (instance, _) in old {
-            drop(Held { instance: Some(instance), pool: Some(Arc::clone(self)) });
+            drop(Held::of(instance, Arc::clone(self)));
         }
         self.refill();
     }
@@ -157,7 +160,7 @@ impl Pool {
             if let Some((instance, _)) = state.ready.pop() {
                 drop(state);
                 self.refill();
-                return Ok(Taken::Held(Box::new(Held { instance: Some(instance), pool: Some(Arc::clone(self)) })));
+                return Ok(Taken::Held(Box::new(Held::of(instance, Arc::clone(self)))));
             }
             if state.live >= self.max {
                 if state.waiting.len() >= self.max_waiting {
@@ -221,7 +224,7 @@ impl Pool {
         }
         for instance in old {
             self.metrics.instances_idle_evicted.add(1);
-            drop(Held { instance: Some(instance), pool: Some(Arc::clone(self)) });
+            drop(Held::of(instance, Arc::clone(self)));
         }
     }
 
@@ -233,7 +236,7 @@ impl Pool {
             (std::mem::take(&mut state.ready), std::mem::take(&mut state.waiting))
         };
         for (instance, _) in ready {
-            drop(Held { instance: Some(instance), pool: Some(Arc::clone(self)) });
+            drop(Held::of(instance, Arc::clone(self)));
         }
         for waiter in waiting {
             worker::submit(waiter);
@@ -242,6 +245,21 @@ impl Pool {
 }
 
 impl Held {
+    fn of(instance: Instance, pool: Arc<Pool>) -> Self {
+        Self { instance: Some(instance), pool: Some(pool), bytes: 0 }
+    }
+
+    /// Notes how much memory the guest has now.
+    pub fn note_memory(&mut self) {
+        let (Some(instance), Some(pool)) = (&self.instance, &self.pool) else { return };
+        let bytes = instance.memory().pages() * sys::PAGE_BYTES;
+        if bytes != self.bytes {
+            pool.metrics.memory_bytes.add(bytes);
+            pool.metrics.memory_bytes.sub(self.bytes);
+            self.bytes = bytes;
+        }
+    }
+
     /// The instance.
     pub fn instance(&mut self) -> Result<&mut Instance> {
         self.instance.as_mut().ok_or_else(|| Error::new(Code::Internal, "the instance is gone"))
@@ -280,6 +298,7 @@ impl Drop for Held {
         // The memory is gone before the place is given to the next.
         drop(self.instance.take());
         if let Some(pool) = self.pool.take() {
+            pool.metrics.memory_bytes.sub(self.bytes);
             pool.give_back();
         }
     }

@@ -131,6 +131,7 @@ pub struct NodeMetrics {
     calls: [Counter; MODES.len()],
     pub exec: Timer,
     pub instances_live: Counter,
+    pub memory_bytes: Counter,
     pub instances_created: Counter,
     pub instances_lost: Counter,
     pub instances_moved: Counter,
@@ -181,6 +182,7 @@ impl NodeMetrics {
         }
         into.timer("remotemedia_edge_exec_milliseconds", &[], &self.exec);
         into.gauge("remotemedia_edge_instances", &[], self.instances_live.get() as f64);
+        into.gauge("remotemedia_edge_memory_bytes", &[], self.memory_bytes.get() as f64);
         into.counter("remotemedia_edge_instances_created_total", &[], self.instances_created.get());
         into.counter("remotemedia_edge_instances_lost_total", &[], self.instances_lost.get());
         into.gauge("remotemedia_edge_sessions", &[], self.sessions_open.get() as f64);
@@ -210,6 +212,7 @@ impl NodeMetrics {
             "callsByMode": by_name(&MODES, &self.calls, true),
             "execMs": self.exec.snapshot(),
             "instancesLive": self.instances_live.get(),
+            "memoryBytes": self.memory_bytes.get(),
             "instancesCreated": self.instances_created.get(),
             "instancesLost": self.instances_lost.get(),
             "instancesMoved": self.instances_moved.get(),

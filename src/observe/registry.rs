@@ -92,6 +92,37 @@ pub fn system() -> Value {
     json!({ "cpuShare": load.cpu, "memoryShare": load.memory })
 }
 
+/// A counter of the process's own: name, a label if it has one, value.
+pub type ProcessCounter = (&'static str, Option<(&'static str, &'static str)>, u64);
+
+/// Reads some of them.
+pub type ReadCounters = fn() -> Vec<ProcessCounter>;
+
+static COUNTERS: Mutex<Vec<ReadCounters>> = Mutex::new(Vec::new());
+
+/// Makes counters known that are the process's, not a node's. Once for each function.
+pub fn register_counters(read: ReadCounters) {
+    COUNTERS.lock().push(read);
+}
+
+/// What all of them say.
+pub fn counters() -> Vec<ProcessCounter> {
+    let all = COUNTERS.lock().clone();
+    all.iter().flat_map(|read| read()).collect()
+}
+
+static NOTED: Mutex<Vec<(&'static str, f64)>> = Mutex::new(Vec::new());
+
+/// Gauges that only the program around this library knows, as they were when it told them last.
+pub fn noted() -> Vec<(&'static str, f64)> {
+    NOTED.lock().clone()
+}
+
+/// Takes them.
+pub fn note(gauges: Vec<(&'static str, f64)>) {
+    *NOTED.lock() = gauges;
+}
+
 /// All figures of this process.
 pub fn snapshot() -> Value {
     let mut areas = Map::new();

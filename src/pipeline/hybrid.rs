@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::data::{Packet, SessionId};
+use crate::data::{Packet, SessionId, Trace};
 use crate::engine::{Answers, Patience, RemoteCall, RemoteFailure, RemoteServices};
 use crate::error::{Code, Error, Result};
 use crate::remote::{self, CancellationToken, Client, NodeTarget, RemoteStream, Scope};
@@ -94,10 +94,11 @@ impl Services {
         Ok(made)
     }
 
-    fn scope(service: &Service, session: &Session, patience: &Patience<'_>) -> Scope {
+    fn scope(service: &Service, session: &Session, trace: Option<&Trace>, patience: &Patience<'_>) -> Scope {
         Scope {
             timeout: service.timeout,
             deadline: patience.deadline(),
+            trace: trace.cloned(),
             session: Some(session.remote.clone()),
             cancel: session.cancel.child_token(),
             ..Scope::default()
@@ -168,13 +169,19 @@ fn next_look(patience: &Patience<'_>) -> Instant {
 
 impl Session {
     /// The open stream to a service, made if need be.
-    fn stream(self: &Arc<Self>, name: &str, service: &Service) -> Arc<RemoteStream> {
+    fn stream(self: &Arc<Self>, name: &str, service: &Service, trace: Option<&Trace>) -> Arc<RemoteStream> {
         let mut state = self.state.lock();
         if let Some(open) = state.streams.iter().find(|open| open.service == name && !open.finished && !open.ended) {
             return Arc::clone(&open.stream);
         }
         // A stream outlives the item that opens it: its own time limit is the service's, not the guest's.
-        let scope = Scope { timeout: service.timeout, session: Some(self.remote.clone()), cancel: self.cancel.child_token(), ..Scope::default() };
+        let scope = Scope {
+            timeout: service.timeout,
+            session: Some(self.remote.clone()),
+            trace: trace.cloned(),
+            cancel: self.cancel.child_token(),
+            ..Scope::default()
+        };
         let stream = Arc::new(service.client.stream_node(&service.target, scope));
         state.streams.push(Open { service: name.to_owned(), stream: Arc::clone(&stream), finished: false, asking: false, ended: false });
         drop(state);
@@ -229,7 +236,7 @@ impl RemoteServices for Services {
     fn call(&self, call: &RemoteCall<'_>) -> Result<Packet, RemoteFailure> {
         let service = self.service(call.service)?;
         let session = self.of(call.session)?;
-        let scope = Self::scope(service, &session, &call.patience);
+        let scope = Self::scope(service, &session, call.packet.trace.as_ref(), &call.patience);
         let stop = scope.cancel.clone();
         let answer = Awaited::new();
         let (theirs, client, target, packet) = (Arc::clone(&answer), service.client.clone(), service.target.clone(), call.packet.clone());
@@ -246,7 +253,7 @@ impl RemoteServices for Services {
     fn send(&self, call: &RemoteCall<'_>) -> Result<(), RemoteFailure> {
         let service = self.service(call.service)?;
         let session = self.of(call.session)?;
-        let stream = session.stream(call.service, service);
+        let stream = session.stream(call.service, service, call.packet.trace.as_ref());
         let accepted = stream.try_send(call.packet.clone()).map_err(|error| failure(error, &call.patience))?;
         if accepted {
             return Ok(());

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::line::{Input, Output};
 use super::manifest::Ports;
 use super::window;
-use crate::data::{Map, Packet, SessionId, Value};
+use crate::data::{Map, Packet, SessionId, Trace, Value};
 use crate::error::{Error, Result};
 
 /// What becomes of a stream when one of its items fails.
@@ -44,8 +44,8 @@ pub struct StreamScope {
     pub own_session: bool,
     /// Time per item and node; the node's own by default.
     pub timeout: Option<Duration>,
-    /// W3C trace context.
-    pub traceparent: Option<Arc<str>>,
+    /// What the trace of each of its items is a part of.
+    pub trace: Option<Trace>,
     /// What becomes of the stream when an item fails.
     pub on_error: OnError,
     /// Items that each node may have under way, and that may wait between two nodes.
@@ -63,7 +63,7 @@ impl StreamScope {
             own_session: session.is_none(),
             session: session.unwrap_or_else(SessionId::anonymous),
             timeout: None,
-            traceparent: None,
+            trace: None,
             on_error: OnError::default(),
             buffer: DEFAULT_BUFFER,
             cancel: CancellationToken::new(),

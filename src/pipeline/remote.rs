@@ -60,7 +60,7 @@ impl RemoteStage {
         Scope {
             timeout: scope.timeout,
             session: Some(scope.session.clone()),
-            traceparent: scope.traceparent.as_deref().map(str::to_owned),
+            trace: scope.trace.clone(),
             cancel: scope.cancel.child_token(),
             ..Scope::default()
         }
@@ -77,6 +77,8 @@ impl RemoteStage {
 
     /// Asks for one item.
     pub async fn execute(&self, packet: Packet, scope: &Scope) -> Result<Packet> {
+        let own = packet.trace.clone().map(|trace| Scope { trace: Some(trace), ..scope.clone() });
+        let scope = own.as_ref().unwrap_or(scope);
         match &self.work {
             RemoteWork::Node(target) => self.client.execute_node(target, packet, scope).await,
             RemoteWork::Object(_) => Err(Self::streamed_only()),

@@ -57,7 +57,9 @@ impl Steps {
             let named = |error: Error| error.in_node(self.pipeline.nodes()[index].name());
             let mut answers = Vec::new();
             for packet in std::mem::take(&mut waiting[index]) {
-                answers.extend(items.submit(packet, timeout).await.map_err(named)?);
+                let trace = packet.trace.clone();
+                let made = items.submit(packet, timeout).await.map_err(named)?;
+                answers.extend(made.into_iter().map(|answer| Packet { trace: trace.clone(), ..answer }));
             }
             if let Some(inputs) = flush {
                 answers.extend(items.flush(inputs).await.map_err(named)?);

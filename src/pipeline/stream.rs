@@ -16,6 +16,7 @@ use super::line::{Element, Input, line};
 use super::node::StreamScope;
 use crate::data::{Packet, SessionId};
 use crate::error::{Code, Error, Result};
+use crate::observe::trace;
 use crate::remote::{self, Received, Room};
 
 /// A stream through a pipeline.
@@ -74,6 +75,7 @@ impl PipelineStream {
     pub fn try_send(&self, mut packet: Packet) -> Result<bool> {
         let mut entry = self.entry.lock();
         packet.sequence = entry.next;
+        trace::begin(&mut packet, self.scope.trace.as_ref(), Some(self.session()));
         let Some(sender) = entry.sender.clone() else { return Ok(false) };
         match sender.try_send(Element::Packet(packet)) {
             Ok(()) => {

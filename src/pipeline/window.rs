@@ -107,6 +107,9 @@ async fn step(window: &mut VecDeque<Slot>, input: &mut Input, open: bool, room: 
 
 /// Puts an item's outputs out, or does with its failure what the stream wants done. An error ends the stream.
 pub async fn settle(origin: Packet, answer: Result<Vec<Packet>>, scope: &StreamScope, output: &Output) -> Result<Result<(), Gone>> {
+    if let (Err(error), Some(trace)) = (&answer, &origin.trace) {
+        trace.failed(error);
+    }
     match answer {
         Ok(packets) => {
             for packet in packets {
@@ -121,9 +124,10 @@ pub async fn settle(origin: Packet, answer: Result<Vec<Packet>>, scope: &StreamS
     }
 }
 
-/// An output of an item, which keeps the item's place in the pipeline and what a router said about it.
+/// An output of an item, which keeps the item's place in the pipeline and in its trace, and what a router said about it.
 pub fn inherit(mut packet: Packet, origin: &Packet) -> Packet {
     packet.sequence = origin.sequence;
+    packet.trace.clone_from(&origin.trace);
     if packet.route.is_none() {
         packet.route.clone_from(&origin.route);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use remotemedia_wasmedge::data::{Packet, SessionId};
+use remotemedia_wasmedge::data::{Packet, SessionId, TraceContext};
 use remotemedia_wasmedge::error::{Code, Error, Result};
 use remotemedia_wasmedge::remote::{
     Api, BoxFuture, Client, Compression, HedgeOptions, NodeTarget, PayloadFormat, RemoteOptions, Scope, Token, TokenSource,
@@ -129,7 +129,7 @@ async fn metadata_token_and_trace_go_with_each_call() {
     });
     let scope = Scope {
         metadata: vec![("x-call".into(), "one".into())],
-        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+        trace: Some(Arc::new("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse::<TraceContext>().expect("a traceparent"))),
         ..Scope::default()
     };
     client.execute_node(&NodeTarget::new("Echo"), json(js!(1)), &scope).await.expect("an output");

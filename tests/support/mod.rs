@@ -28,7 +28,7 @@ pub fn set_up() {
             std::env::set_var("RM_WASMEDGE_CACHE_DIR", folder);
         };
         set_launcher(Launcher { program: env!("CARGO_BIN_EXE_remotemedia-compile").into(), args: Vec::new(), env: Vec::new() });
-        remotemedia_wasmedge::observe::log_to_stderr();
+        remotemedia_wasmedge::observe::log_as_environment_says();
     });
 }
 

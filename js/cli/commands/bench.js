@@ -6,6 +6,7 @@
 
 const inputs = require('../input.js')
 const targets = require('../target.js')
+const telemetry = require('../telemetry.js')
 const { Refused, about } = require('../problems.js')
 const { duration, integer } = require('../options.js')
 const { plural, progress, seconds, table, waiting, warn } = require('../terminal.js')
@@ -182,6 +183,7 @@ module.exports = {
     concurrency: { type: 'string', short: 'c', value: 'N', about: 'streams side by side, each a session (1)' },
     ...inputs.OPTIONS,
     ...targets.OPTIONS,
+    ...telemetry.OPTIONS,
     json: { type: 'boolean', about: 'the figures as JSON' },
     quiet: { type: 'boolean', short: 'q', about: 'no progress' },
   },

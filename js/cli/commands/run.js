@@ -4,6 +4,7 @@ const { flow, tell, OPTIONS } = require('../flow.js')
 const inputs = require('../input.js')
 const { formatOf } = require('../output.js')
 const { UsageError } = require('../problems.js')
+const telemetry = require('../telemetry.js')
 const views = require('../view.js')
 
 module.exports = {
@@ -26,6 +27,7 @@ module.exports = {
     ...inputs.OPTIONS,
     ...OPTIONS,
     ...views.OPTIONS,
+    ...telemetry.OPTIONS,
   },
   notes: [
     'A module of this package goes by its public name, @remotemedia/wasmedge/modules/NAME.wasm.',

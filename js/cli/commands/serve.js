@@ -2,6 +2,7 @@
 
 const fs = require('node:fs')
 const targets = require('../target.js')
+const telemetry = require('../telemetry.js')
 const views = require('../view.js')
 const { UsageError, fileError } = require('../problems.js')
 const { duration, integer } = require('../options.js')
@@ -53,6 +54,7 @@ module.exports = {
     grace: { type: 'string', value: 'TIME', about: 'how long calls under way may take after a signal (10s)' },
     ...targets.OPTIONS,
     ...views.OPTIONS,
+    ...telemetry.OPTIONS,
     json: { type: 'boolean', about: 'print the address as one line of JSON' },
   },
   notes: ['SIGTERM and Ctrl-C turn new calls away, finish those under way and end: exit code 0 after SIGTERM, 130 after Ctrl-C.'],
@@ -74,7 +76,9 @@ module.exports = {
     try {
       await pipeline.initialize()
       view = await views.open(pipeline, name, viewOptions)
-      service.register(nodeType, { process: views.watched(pipeline, view) })
+      const run = views.watched(pipeline, view)
+      // The client's trace goes on in the pipeline, and is no entry of what it answers.
+      service.register(nodeType, { process: (source, { traceparent, ...options }) => run(source, { ...options, partOf: traceparent }) })
       const { host, port } = await service.listen()
       if (!isLoopback(options.host) && !options.authToken) warn(`everybody who reaches ${host}:${port} may use it: give a --token`)
       if (options.authToken && !options.tls && !isLoopback(options.host)) warn('the token travels in the clear: give --cert and --key')

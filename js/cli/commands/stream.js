@@ -4,6 +4,7 @@ const { flow, tell, OPTIONS } = require('../flow.js')
 const inputs = require('../input.js')
 const { formatOf } = require('../output.js')
 const { UsageError } = require('../problems.js')
+const telemetry = require('../telemetry.js')
 const views = require('../view.js')
 
 module.exports = {
@@ -15,7 +16,7 @@ module.exports = {
     'is there. Reads no faster than the pipeline works and the output is taken. An item that fails does not end it.',
   arguments: [1, 1],
   files: true,
-  options: { ...inputs.OPTIONS, ...OPTIONS, ...views.OPTIONS },
+  options: { ...inputs.OPTIONS, ...OPTIONS, ...views.OPTIONS, ...telemetry.OPTIONS },
   notes: ['--on-error is emit here: a line with the error takes the place of what failed; with throw, the first one ends the stream.'],
   examples: [
     'stream pipeline.yaml < talk.wav',

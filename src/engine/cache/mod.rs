@@ -24,6 +24,7 @@ use super::fault;
 use super::module::{Module, hex};
 use super::{compile, exit, rewrite, sys};
 use crate::error::{Code, Error, Result};
+use crate::observe::{ProcessCounter, register_counters};
 
 /// Bytes of artifacts that stay loaded without a user.
 const MEMORY_BYTES: u64 = 256 << 20;
@@ -85,17 +86,22 @@ pub struct Cache {
 
 /// The one cache of this process.
 pub fn global() -> &'static Cache {
-    static CACHE: LazyLock<Cache> = LazyLock::new(|| Cache {
-        state: Mutex::new(State {
-            loaded: LruCache::unbounded(),
-            loaded_bytes: 0,
-            wanted: HashMap::new(),
-            counts: CacheCounts::default(),
-            queue: None,
-        }),
-        folder: Mutex::new(None),
+    static CACHE: LazyLock<Cache> = LazyLock::new(|| {
+        register_counters(figures);
+        let state = State { loaded: LruCache::unbounded(), loaded_bytes: 0, wanted: HashMap::new(), counts: CacheCounts::default(), queue: None };
+        Cache { state: Mutex::new(state), folder: Mutex::new(None) }
     });
     &CACHE
+}
+
+fn figures() -> Vec<ProcessCounter> {
+    let CacheCounts { memory_hits, disk_hits, compiled, failed } = global().counts();
+    vec![
+        ("remotemedia_cache_hits_total", Some(("from", "memory")), memory_hits),
+        ("remotemedia_cache_hits_total", Some(("from", "disk")), disk_hits),
+        ("remotemedia_cache_compiled_total", None, compiled),
+        ("remotemedia_cache_failed_total", None, failed),
+    ]
 }
 
 impl Cache {

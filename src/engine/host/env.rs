@@ -13,7 +13,7 @@ use wasmparser::ValType::I32;
 use super::fill::{Asked, bad_pointer, check_buffer, read, read_text};
 use super::rm::arg;
 use super::{Body, HostState, Import, Stop, out_of_time, status};
-use crate::data::{Bytes, FORMAT_KEYS, Format, Kind, Map, Packet, Value};
+use crate::data::{Bytes, FORMAT_KEYS, Format, Kind, Map, Packet, Trace, Value};
 use crate::engine::bridge::{Bridge, Patience, RemoteCall, RemoteFailure};
 use crate::engine::sys::Memory;
 use crate::error::{Code, Error, Result};
@@ -153,7 +153,8 @@ fn prepare(state: &mut HostState, data: Bytes) -> Result<(Arc<Bridge>, Packet), 
     };
     let metadata = state.input.carry(own);
     let (sequence, timestamp_ms) = (state.input.sequence, state.input.timestamp_ms);
-    Ok((bridge, Packet { bytes: data, format, sequence, timestamp_ms, metadata, route: None }))
+    let trace = state.input.trace.map(|context| Arc::new(context) as Trace);
+    Ok((bridge, Packet { bytes: data, format, sequence, timestamp_ms, metadata, route: None, trace }))
 }
 
 fn check(format: &Format, data: &[u8]) -> Result<(), String> {

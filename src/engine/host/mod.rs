@@ -15,7 +15,7 @@ mod wasi_imports;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::data::{Bytes, FORMAT_KEYS, Format, Kind, Map, Packet, SessionId, Value};
+use crate::data::{Bytes, FORMAT_KEYS, Format, Kind, Map, Packet, SessionId, TraceContext, Value};
 use crate::engine::bridge::Bridge;
 use crate::engine::config::NodeConfig;
 use crate::engine::fault;
@@ -159,6 +159,8 @@ pub struct InputHeader {
     sequence: u64,
     timestamp_ms: Option<f64>,
     metadata: Option<Arc<Map<String, Value>>>,
+    /// Its place alone: what an idle guest's state holds must not keep the item's trace from ending.
+    trace: Option<TraceContext>,
 }
 
 impl InputHeader {
@@ -212,7 +214,7 @@ impl HostState {
             config,
             session: SessionId::new("pool")?,
             bridge: None,
-            input: InputHeader { format: Format::Plain(Kind::Binary), len: 0, sequence: 0, timestamp_ms: None, metadata: None },
+            input: InputHeader { format: Format::Plain(Kind::Binary), len: 0, sequence: 0, timestamp_ms: None, metadata: None, trace: None },
             said: None,
             outputs: Vec::new(),
             output_bytes: 0,
@@ -268,6 +270,7 @@ impl HostState {
             len: packet.bytes.len(),
             sequence: packet.sequence,
             timestamp_ms: packet.timestamp_ms,
+            trace: packet.trace.as_ref().map(|trace| trace.context()),
             metadata: packet.metadata.clone(),
         };
         self.said = None;
@@ -339,6 +342,7 @@ impl HostState {
             timestamp_ms: self.input.timestamp_ms,
             metadata,
             route: None,
+            trace: None,
         });
         Ok(())
     }

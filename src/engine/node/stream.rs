@@ -47,6 +47,11 @@ impl Stream {
         }
     }
 
+    /// The number that the next item will get.
+    pub fn next_sequence(&self) -> u64 {
+        self.inputs.load(Ordering::Relaxed)
+    }
+
     /// Lets the guest put out what it still holds.
     pub fn flush(&self, reply: Reply) {
         let inputs = self.inputs.load(Ordering::Relaxed);

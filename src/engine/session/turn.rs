@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::{Session, aborted, cleaned_up};
-use crate::data::Packet;
+use crate::data::{Packet, SessionId, Trace, Traced};
 use crate::engine::bridge::Answers;
 use crate::engine::config::{Mode, RunMode};
 use crate::engine::exit;
@@ -19,6 +19,7 @@ use crate::engine::job::{Job, Reply, StreamShared};
 use crate::engine::pool::{Held, Taken};
 use crate::engine::worker::{self, Runnable};
 use crate::error::{Code, Error, Result};
+use crate::observe::trace::{self, Span, SpanKind};
 
 /// Items that a session does before it lets others have the thread.
 const TURN_ITEMS: usize = 32;
@@ -147,7 +148,8 @@ impl Session {
 
     fn perform(&self, held: &mut Option<Held>, job: Job, limits: Limits<'_>) -> (Result<Vec<Packet>>, Option<Reply>) {
         match job {
-            Job::Item { packet, session, reply, .. } => {
+            Job::Item { mut packet, session, reply, .. } => {
+                let span = self.span(&mut packet, session.as_ref());
                 let gone = || Error::new(Code::Internal, "the instance is gone");
                 let outputs = held.as_mut().ok_or_else(gone).and_then(Held::instance).and_then(|instance| {
                     self.metrics.items.add(1);
@@ -156,8 +158,12 @@ impl Session {
                     if let Some(session) = &session {
                         instance.set_session(session);
                     }
+                    span.as_ref().inspect(|span| span.set("remotemedia.mode", instance.mode().name()));
                     instance.process(&packet, limits)
                 });
+                if let (Some(span), Err(error)) = (&span, &outputs) {
+                    span.failed(error);
+                }
                 (self.with_answers(outputs, packet.sequence, Answers::Arrived, limits), Some(reply))
             }
             Job::Flush { inputs, reply, .. } => {
@@ -171,6 +177,16 @@ impl Session {
         }
     }
 
+    /// What running an item is in its trace; calls of the guest are parts of it.
+    fn span(&self, packet: &mut Packet, session: Option<&SessionId>) -> Option<Arc<Span>> {
+        let parent = packet.trace.as_ref()?;
+        let span = trace::child(Some(parent.context()), "edge", SpanKind::Internal)?;
+        span.set("remotemedia.node", Arc::clone(&self.config.label));
+        span.set("session.id", session.unwrap_or(&self.id).shared());
+        packet.trace = Some(Arc::clone(&span) as Trace);
+        Some(span)
+    }
+
     /// Puts what the session's remote streams answered behind the guest's own outputs.
     fn with_answers(&self, outputs: Result<Vec<Packet>>, sequence: u64, answers: Answers, limits: Limits<'_>) -> Result<Vec<Packet>> {
         match &self.bridge {
@@ -181,6 +197,9 @@ impl Session {
 
     fn settle(&self, held: &mut Option<Held>, stream: &StreamShared, result: Result<Vec<Packet>>, reply: Option<Reply>, now: Instant) {
         let lost = held.as_mut().is_some_and(|held| held.instance().is_ok_and(|instance| instance.is_dead()));
+        if let Some(held) = held {
+            held.note_memory();
+        }
         if lost {
             self.metrics.instances_lost.add(1);
             *held = None;

@@ -74,7 +74,7 @@ impl GeneratorStage {
             config: Map::new(),
             session: Some(scope.session.clone()),
             metadata: Vec::new(),
-            traceparent: scope.traceparent.as_deref().map(str::to_owned),
+            traceparent: scope.trace.as_ref().map(|trace| trace.context().to_string()),
             deadline: None,
             peer: None,
             cancel: over,

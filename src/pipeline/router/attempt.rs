@@ -17,6 +17,7 @@ use super::events::Event;
 use super::session::Session;
 use crate::data::{Packet, Value};
 use crate::error::{Code, Error, Result};
+use crate::observe::trace::Span;
 use crate::routing::{Admission, Decision, Item, Outcome, Target, Verdict};
 
 /// Share of the time left that a second try on the other side is sure to have.
@@ -31,6 +32,8 @@ pub struct Run {
     pub item: Item,
     pub decision: Decision,
     pub deadline: Option<Instant>,
+    /// Its way through the router, where that is recorded; the packet's own trace is part of it.
+    pub span: Option<Arc<Span>>,
 }
 
 /// What an attempt came to.
@@ -88,6 +91,8 @@ pub struct Report {
     started: Instant,
     /// Items that were on the side before it.
     ahead: u32,
+    /// How long the other side was expected to take, where anything is known of it.
+    other_ms: Option<f64>,
     told: bool,
 }
 
@@ -95,6 +100,9 @@ impl Report {
     fn tell(&mut self, result: Verdict, queued: Duration, batch: u32) -> Duration {
         let took = self.started.elapsed();
         if !std::mem::replace(&mut self.told, true) {
+            if let Some(other_ms) = self.other_ms.filter(|_| result != Verdict::Cancelled) {
+                self.router.figures.judged(result == Verdict::Ok && took.as_secs_f64() * 1e3 <= other_ms);
+            }
             self.router.record(&Outcome {
                 target: self.target,
                 bytes: self.item.bytes,
@@ -149,14 +157,22 @@ impl Run {
                 Ok(answered) => Ok((target, answered)),
                 Err(error) => self.fall_back(target.other(), error, &mut trail).await.map(|answered| (target.other(), answered)),
             };
-            self.done(answer.map(|(target, answered)| trail.mark(target.name(), &self.decision, answered.packets)))
+            self.done(&trail, answer.map(|(target, answered)| trail.mark(target.name(), &self.decision, answered.packets)))
         })
     }
 
     /// Counts an item's end.
-    pub fn done(&self, answer: Result<Vec<Packet>>) -> Result<Vec<Packet>> {
-        if answer.is_err() {
+    pub fn done(&self, trail: &Trail, answer: Result<Vec<Packet>>) -> Result<Vec<Packet>> {
+        if let Err(error) = &answer {
             self.session.router.figures.errors.add(1);
+            self.packet.trace.as_ref().inspect(|trace| trace.failed(error));
+        }
+        if let Some(span) = &self.span {
+            span.set("remotemedia.route.attempts", trail.attempts);
+            span.set("remotemedia.route.fallback", trail.fallback);
+            span.set("remotemedia.route.hedged", trail.hedged);
+            // Whoever lost a race may hold it for a while.
+            span.end();
         }
         answer
     }
@@ -189,7 +205,9 @@ impl Run {
     }
 
     /// Begins a side's work on `packet`.
-    pub fn attempt(&self, target: Target, packet: Packet, limit: Option<Duration>) -> Attempt {
+    pub fn attempt(&self, target: Target, mut packet: Packet, limit: Option<Duration>) -> Attempt {
+        // What the node before the cloud made of it has none.
+        packet.trace.clone_from(&self.packet.trace);
         let router = &self.session.router;
         let item = Item { bytes: packet.bytes.len() as u64, ..self.item };
         let refused = |error: Error, report: Option<Report>| Attempt { target, answer: Box::pin(ready(Err(error))), report, limit };
@@ -199,7 +217,12 @@ impl Run {
             return refused(Error::new(Code::BreakerOpen, text).in_node(router.node(target).name()), None);
         }
         let ahead = router.gate(target).in_flight();
-        let report = Report { router: Arc::clone(router), target, item, started: Instant::now(), ahead, told: false };
+        let other = match target {
+            Target::Edge => &self.decision.predicted.cloud,
+            Target::Cloud => &self.decision.predicted.edge,
+        };
+        let other_ms = (other.samples > 0.0).then_some(other.latency_ms);
+        let report = Report { router: Arc::clone(router), target, item, started: Instant::now(), ahead, other_ms, told: false };
         if target == Target::Cloud
             && let Some(line) = self.session.batches()
         {

@@ -23,6 +23,8 @@ pub struct Figures {
     batched: Counter,
     pub breaker_changes: Counter,
     explored: Counter,
+    judged: Counter,
+    right: Counter,
     routes: [Counter; 3],
     reasons: Vec<Counter>,
     times: [Timer; 2],
@@ -44,6 +46,8 @@ impl Default for Figures {
             batched: Counter::default(),
             breaker_changes: Counter::default(),
             explored: Counter::default(),
+            judged: Counter::default(),
+            right: Counter::default(),
             routes: Default::default(),
             reasons: Reason::ALL_NAMES.iter().map(|_| Counter::default()).collect(),
             times: Default::default(),
@@ -69,6 +73,12 @@ impl Figures {
         }
     }
 
+    /// Counts an attempt by whether its side turns out to have been the right one.
+    pub fn judged(&self, right: bool) {
+        self.judged.add(1);
+        self.right.add(u64::from(right));
+    }
+
     /// Counts what came of an attempt.
     pub fn ended(&self, outcome: &Outcome) {
         let side = outcome.target as usize;
@@ -90,6 +100,8 @@ impl Figures {
             into.counter("remotemedia_routing_reasons_total", &[("reason", reason)], counter.get());
         }
         into.counter("remotemedia_routing_explored_total", &[], self.explored.get());
+        into.counter("remotemedia_routing_judged_total", &[], self.judged.get());
+        into.counter("remotemedia_routing_right_total", &[], self.right.get());
         into.counter("remotemedia_routing_errors_total", &[], self.errors.get());
         into.counter("remotemedia_routing_fallbacks_total", &[], self.fallbacks.get());
         into.counter("remotemedia_routing_hedges_total", &[], self.hedges.get());
@@ -116,6 +128,7 @@ impl Figures {
         };
         let values = json!({
             "items": self.items.get(), "errors": self.errors.get(), "byTarget": targets, "byReason": reasons, "explored": self.explored.get(),
+            "judged": self.judged.get(), "right": self.right.get(),
             "fallbacks": self.fallbacks.get(), "hedges": self.hedges.get(), "hedgesWon": self.hedges_won.get(), "shed": self.shed.get(),
             "escalations": self.escalations.get(), "batches": self.batches.get(), "batchedItems": self.batched.get(),
             "breakerChanges": self.breaker_changes.get(), "latencyMs": by_side(&|side| self.times[side].snapshot()),

@@ -76,14 +76,14 @@ pub fn begin(run: Run) -> BoxFuture<'static, Result<Vec<Packet>>> {
         return Box::pin(async move {
             let mut trail = Trail::default();
             let answer = escalated(&run, &router, run.race(edge, &mut trail).await.map(|answered| answered.packets), &mut trail).await;
-            run.done(answer)
+            run.done(&trail, answer)
         });
     }
     let prepared = prepare(&run);
     Box::pin(async move {
         let mut trail = Trail::default();
         let answer = split(&run, &router, prepared, &mut trail).await;
-        run.done(answer)
+        run.done(&trail, answer)
     })
 }
 
@@ -172,6 +172,7 @@ async fn through_cloud(run: &Run, prepared: Prepared, trail: &mut Trail) -> Resu
     let (after, started) = (after?, Instant::now());
     let mut finished = Vec::new();
     for answer in answers {
+        let answer = Packet { trace: run.packet.trace.clone(), ..answer };
         finished.extend(after.submit(answer, run.remaining()).await?);
     }
     trail.spent(Target::Edge, started.elapsed());

@@ -7,8 +7,9 @@ use futures_util::future::BoxFuture;
 
 use super::batch::BatchLine;
 use super::{Judge, Router, attempt, hybrid};
-use crate::data::{Packet, Value};
+use crate::data::{Packet, Trace, Value};
 use crate::error::{Code, Error, Result};
+use crate::observe::trace::{self, SpanKind};
 use crate::pipeline::node::{Items, Node, OnError, StreamScope};
 use crate::pipeline::task::{Turns, tasked};
 use crate::routing::{self, Route, Target};
@@ -80,11 +81,19 @@ impl Session {
     }
 
     /// Decides for an item and begins it.
-    fn start(self: &Arc<Self>, packet: Packet, complexity: Option<f64>, deadline: Option<Instant>) -> BoxFuture<'static, Result<Vec<Packet>>> {
+    fn start(self: &Arc<Self>, mut packet: Packet, complexity: Option<f64>, deadline: Option<Instant>) -> BoxFuture<'static, Result<Vec<Packet>>> {
         let remaining_ms = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()).as_secs_f64() * 1e3);
         let item = routing::Item { bytes: packet.bytes.len() as u64, complexity, remaining_ms };
         let decision = self.router.begin(&item, &packet, &self.scope.session);
-        let run = attempt::Run { session: Arc::clone(self), packet, item, decision, deadline };
+        let span = trace::child(packet.trace.as_ref().map(|trace| trace.context()), "route", SpanKind::Internal);
+        if let Some(span) = &span {
+            span.set("remotemedia.node", self.router.parts.name.clone());
+            span.set("remotemedia.route.target", decision.route.name());
+            span.set("remotemedia.route.reason", decision.reason.name());
+            span.set("remotemedia.route.explanation", decision.reason.to_string());
+            packet.trace = Some(Arc::clone(span) as Trace);
+        }
+        let run = attempt::Run { session: Arc::clone(self), packet, item, decision, deadline, span };
         // In a task of its own: its timers and its clock must not depend on when its answer is looked at.
         tasked(match decision.route {
             Route::Edge => run.begin_at(Target::Edge),

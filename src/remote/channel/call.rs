@@ -26,7 +26,9 @@ use super::lane::Lane;
 use super::message::Proto;
 use super::scope::{Scope, aborted, closed};
 use super::{Channels, Rpc};
+use crate::data::Traced;
 use crate::error::{Code, Error, Result};
+use crate::observe::trace::Span;
 use crate::remote::config::{Compression, RemoteConfig};
 use crate::remote::status::{self, Failed, Reach};
 
@@ -140,6 +142,7 @@ where
 struct Trail {
     tried: Vec<Arc<Lane>>,
     failures: Vec<Error>,
+    span: Option<Arc<Span>>,
 }
 
 impl Trail {
@@ -149,6 +152,12 @@ impl Trail {
         match earlier {
             Some(earlier) => last.because(earlier),
             None => last,
+        }
+    }
+
+    fn note(&self, event: &'static str) {
+        if let Some(span) = &self.span {
+            span.event(event);
         }
     }
 
@@ -192,7 +201,8 @@ impl Channels {
         A: Message + Default + 'static,
     {
         let (begun, deadline) = (Instant::now(), self.deadline(scope));
-        let trail = Mutex::new(Trail::default());
+        let span = rpc.span(scope, false);
+        let trail = Mutex::new(Trail { span: span.clone(), ..Trail::default() });
         // Boxed, so that it is not copied from one future into the next on its way.
         let work = Box::pin(self.attempts(only, rpc, scope, deadline, &trail, &make));
         let result = self.within(rpc.name, scope, deadline, work).await.unwrap_or_else(|| {
@@ -205,6 +215,12 @@ impl Channels {
             Err(trail.told(Error::new(Code::Deadline, message).with_remote(status::details(Grpc::DeadlineExceeded))))
         });
         self.metrics.call(begun.elapsed(), result.as_ref().err());
+        if let Some(span) = span {
+            span.set("server.address", trail.lock().places());
+            if let Err(error) = &result {
+                span.failed(error);
+            }
+        }
         result
     }
 
@@ -221,7 +237,8 @@ impl Channels {
         Q: Message + 'static,
         A: Message + Default + 'static,
     {
-        let metadata = self.metadata(scope).await?;
+        let parent = trail.lock().span.as_ref().map(|span| span.context());
+        let metadata = self.metadata(scope, parent.or_else(|| scope.context())).await?;
         self.retries.call();
         self.hedges.call();
         let harmless = rpc.safe || scope.idempotent || self.config.idempotent;
@@ -245,6 +262,7 @@ impl Channels {
                         }
                         begun.store(true, Ordering::Relaxed);
                         self.metrics.hedges.add(1);
+                        trail.lock().note("hedge");
                         let lane = self.pick(&lanes, trail).ok()?;
                         Some(self.observed(&lane, rpc, make(), metadata.clone(), deadline).await)
                     };
@@ -279,7 +297,11 @@ impl Channels {
                 }
                 attempts += 1;
             }
-            trail.lock().failures.push(failed.error);
+            {
+                let mut trail = trail.lock();
+                trail.note("retry");
+                trail.failures.push(failed.error);
+            }
             self.metrics.retries.add(1);
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;

@@ -86,9 +86,7 @@ pub async fn resolve(address: &Address) -> Result<Vec<SocketAddr>> {
 }
 
 async fn open(address: &Address, transport: &Transport) -> Result<Conn> {
-    let addresses = resolve(address).await?;
-    let tcp = tcp(addresses).await.map_err(|error| unreachable(address, &format!("cannot be reached: {error}")).because(error))?;
-    prepare(&tcp).map_err(|error| unreachable(address, &format!("cannot be reached: {error}")).because(error))?;
+    let tcp = dial(address).await?;
     let io = if address.tls { Io::Tls(Box::new(tls(address, transport, tcp).await?)) } else { Io::Plain(tcp) };
 
     let (vital, opened) = Vital::new();
@@ -121,6 +119,14 @@ async fn open(address: &Address, transport: &Transport) -> Result<Conn> {
         Err(_) => "ended the connection".to_owned(),
     };
     Err(unreachable(address, &problem))
+}
+
+/// A connection of TCP alone.
+pub async fn dial(address: &Address) -> Result<TcpStream> {
+    let failed = |error: io::Error| unreachable(address, &format!("cannot be reached: {error}")).because(error);
+    let tcp = tcp(resolve(address).await?).await.map_err(failed)?;
+    prepare(&tcp).map_err(failed)?;
+    Ok(tcp)
 }
 
 /// The first address that accepts; each one has a head start over the next.

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
 pub use call::{FREE, Settings, check_size, open};
-pub use connect::Conn;
+pub use connect::{Conn, dial};
 pub use endpoint::Endpoint;
 pub use gate::{Gate, Gates};
 pub use health::CHECK;
@@ -36,12 +36,15 @@ use serde_json::{Map, Value};
 
 use super::config::{Api, RemoteConfig, Token, bearer};
 use super::runtime;
+use crate::data::TraceContext;
 use crate::error::Result;
+use crate::observe::trace::{self, Span, SpanKind};
 use crate::observe::{Area, Source, Visit};
 use balance::Balancer;
 use budget::Budget;
 
 /// A method of the remote.
+#[derive(Clone, Copy)]
 pub struct Rpc {
     /// Path on the wire.
     pub path: &'static str,
@@ -49,6 +52,18 @@ pub struct Rpc {
     pub name: &'static str,
     /// Whether calling it twice does no harm.
     pub safe: bool,
+}
+
+impl Rpc {
+    /// What a call of it is in a trace: by OpenTelemetry's conventions for clients of gRPC. Only what belongs to an item is traced, unless
+    /// it `begins` a trace.
+    pub fn span(&self, scope: &Scope, begins: bool) -> Option<Arc<Span>> {
+        let parent = scope.context();
+        let span = if begins || parent.is_some() { trace::child_or_root(parent, &self.path[1..], SpanKind::Client)? } else { return None };
+        span.set("rpc.system", "grpc");
+        span.set("rpc.method", self.name);
+        Some(span)
+    }
 }
 
 /// Further attempts as a share of the calls, as in Finagle; saved up for bursts of failures.
@@ -142,9 +157,9 @@ impl Channels {
         self.balancer.is_alone(lane)
     }
 
-    /// The metadata of one call, with a fresh token.
-    pub async fn metadata(&self, scope: &Scope) -> Result<MetadataMap> {
-        let mut metadata = self.config.metadata.of_call(&scope.metadata, scope.traceparent.as_deref())?;
+    /// The metadata of one call, with a fresh token. `parent` is what the call is to those who answer it.
+    pub async fn metadata(&self, scope: &Scope, parent: Option<TraceContext>) -> Result<MetadataMap> {
+        let mut metadata = self.config.metadata.of_call(&scope.metadata, parent)?;
         // Payloads of text and plain values have no place for it. A name that is no header text goes in payloads only.
         if let Some(session) = scope.session.as_ref().and_then(|session| session.as_str().parse::<AsciiMetadataValue>().ok())
             && !metadata.contains_key("x-session-id")

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::data::SessionId;
+use crate::data::{SessionId, Trace, TraceContext};
 use crate::error::{Code, Error};
 
 /// Time, place and ways out of one call or stream.
@@ -16,14 +16,21 @@ pub struct Scope {
     pub deadline: Option<Instant>,
     /// Whose call it is; goes into the payload, where the nodes look for it.
     pub session: Option<SessionId>,
-    /// W3C trace context.
-    pub traceparent: Option<String>,
+    /// What it is a part of; its context goes out with the call.
+    pub trace: Option<Trace>,
     /// Beside the client's metadata.
     pub metadata: Vec<(String, String)>,
     /// Whether running it twice does no harm: allows retries after the request was sent, and hedging.
     pub idempotent: bool,
     /// Ends it.
     pub cancel: CancellationToken,
+}
+
+impl Scope {
+    /// Where in a trace it stands.
+    pub fn context(&self) -> Option<TraceContext> {
+        self.trace.as_ref().map(|trace| trace.context())
+    }
 }
 
 /// The error of a call whose caller gave up.

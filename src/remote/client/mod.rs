@@ -34,8 +34,10 @@ use super::channel::{CHECK, Channels, Lane, Rpc, Scope};
 use super::config::{Api, RemoteConfig};
 use super::pb::{v0, v1 as pb1};
 use super::runtime;
+use crate::data::Traced;
 use crate::error::{Error, Result};
 use crate::observe;
+use crate::observe::trace::{self, SpanKind};
 
 const GET_STATUS: Rpc = Rpc { path: "/remotemedia.execution.RemoteExecutionService/GetStatus", name: "GetStatus", safe: true };
 const GET_VERSION: Rpc = Rpc { path: "/remotemedia.v1.PipelineExecutionService/GetVersion", name: "GetVersion", safe: true };
@@ -86,6 +88,18 @@ impl Client {
     }
 
     async fn find_out(&self, scope: &Scope) -> Result<Api> {
+        // Asked once for all calls: a part of this one's trace only if that is where it ends.
+        let span = trace::child(scope.context(), "connect", SpanKind::Client);
+        let found = self.ask_for_api(&Scope { trace: None, ..scope.clone() }).await;
+        match (&span, &found) {
+            (Some(span), Ok(_)) => span.discard(),
+            (Some(span), Err(error)) => span.failed(error),
+            (None, _) => {}
+        }
+        found
+    }
+
+    async fn ask_for_api(&self, scope: &Scope) -> Result<Api> {
         let what = "finding out the protocol";
         let deadline = self.channels.deadline(scope);
         let _one = self.channels.within(what, scope, deadline, async { Ok(self.asking.lock().await) }).await;

@@ -167,7 +167,7 @@ impl Client {
         let deadline = self.channels.deadline(scope);
         let work = async {
             let conn = lane.endpoint().conn().await?;
-            let metadata = self.channels.metadata(scope).await?;
+            let metadata = self.channels.metadata(scope, scope.context()).await?;
             let none = futures_util::stream::empty::<v0::StreamObjectRequest>();
             let opened = open::<_, v0::StreamObjectResponse>(&lane, &conn, &STREAM, &self.channels.settings, none, metadata, Some(deadline));
             let mut answers = opened.await.map_err(|failed| failed.error)?;

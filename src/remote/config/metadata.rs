@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, BinaryMetadataKey, BinaryMetadataValue, MetadataMap};
 
+use crate::data::TraceContext;
 use crate::error::{Error, Result};
 
 /// Supplies a token, fresh for each call.
@@ -70,13 +71,13 @@ impl CallMetadata {
     }
 
     /// The metadata of one call.
-    pub fn of_call(&self, own: &[(String, String)], traceparent: Option<&str>) -> Result<MetadataMap> {
+    pub fn of_call(&self, own: &[(String, String)], parent: Option<TraceContext>) -> Result<MetadataMap> {
         let mut map = self.base.clone();
         for (name, value) in own {
             insert(&mut map, name, value)?;
         }
-        if let Some(parent) = traceparent {
-            insert(&mut map, "traceparent", parent)?;
+        if let Some(parent) = parent {
+            insert(&mut map, "traceparent", &parent.to_string())?;
         }
         Ok(map)
     }

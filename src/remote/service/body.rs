@@ -80,7 +80,7 @@ impl Outgoing {
     ) -> http::Response<Body> {
         let ended = match Status::from_header_map(answer.headers()) {
             Some(status) => {
-                metrics.ended(status.code());
+                ended_with(metrics, hold.as_ref(), status.code());
                 answer = in_grpc_terms(answer, &status);
                 true
             }
@@ -88,6 +88,13 @@ impl Outgoing {
         };
         let cut = cut.map(|cut| Box::pin(cut.cancelled_owned()));
         answer.map(|inner| Body::new(Self { inner, metrics: Arc::clone(metrics), hold, cut, ended }))
+    }
+}
+
+fn ended_with(metrics: &Metrics, hold: Option<&(Call, DropGuard)>, status: Code) {
+    match hold {
+        Some((call, _)) => call.ended(status),
+        None => metrics.ended(status),
     }
 }
 
@@ -108,7 +115,7 @@ impl HttpBody for Outgoing {
             self.inner = Body::empty();
             if !self.ended {
                 self.ended = true;
-                self.metrics.ended(Code::Unavailable);
+                ended_with(&self.metrics, self.hold.as_ref(), Code::Unavailable);
                 let mut trailers = http::HeaderMap::new();
                 // The text is plain ASCII: it fits a header.
                 let _ = closing().add_header(&mut trailers);
@@ -123,7 +130,7 @@ impl HttpBody for Outgoing {
                 self.ended = true;
                 let status = Status::from_header_map(trailers).map_or(Code::Unknown, |status| status.code());
                 if status != Code::Ok {
-                    self.metrics.ended(status);
+                    ended_with(&self.metrics, self.hold.as_ref(), status);
                 }
             }
         }
@@ -142,7 +149,7 @@ impl HttpBody for Outgoing {
 impl Drop for Outgoing {
     fn drop(&mut self) {
         if !self.ended && self.hold.is_some() {
-            self.metrics.ended(Code::Cancelled);
+            ended_with(&self.metrics, self.hold.as_ref(), Code::Cancelled);
         }
     }
 }

@@ -18,8 +18,10 @@ use tonic::{Request, Status};
 
 use super::handler::CallInfo;
 use super::metrics::Metrics;
-use crate::data::{Map, SessionId, Value};
+use crate::data::{Map, SessionId, Traced, Value};
 use crate::error::{Code, Error, Result};
+use crate::observe::trace::Span;
+use crate::remote::status::name;
 
 /// Bytes of messages that the service holds, all calls together.
 pub struct Memory {
@@ -130,6 +132,8 @@ pub struct Call {
     pub stop: CancellationToken,
     /// Whether its token was checked, and is nobody's business any more.
     pub token_checked: bool,
+    /// What answering it is in the client's trace, where that is recorded.
+    pub span: Option<Arc<Span>>,
 }
 
 /// Longest metadata name and value, together, that a handler sees; HTTP/2 bounds all of a request's headers at 16 KiB.
@@ -154,7 +158,14 @@ impl Call {
                 shown.push((key.to_owned(), value.to_owned()));
             }
         }
-        let traceparent = metadata.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let theirs = || metadata.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let traceparent = self.span.as_ref().map_or_else(theirs, |span| Some(span.context().to_string()));
+        if let Some(span) = &self.span {
+            span.set("remotemedia.node", node_type.to_owned());
+            if let Some(session) = &session {
+                span.set("session.id", session.as_str().to_owned());
+            }
+        }
         CallInfo {
             node_type: node_type.to_owned(),
             config,
@@ -164,6 +175,22 @@ impl Call {
             deadline: self.deadline,
             peer: self.peer,
             cancel: self.cancel.clone(),
+        }
+    }
+
+    /// Notes that its answer is a failure.
+    pub fn failed(&self, error: &Error) {
+        if let Some(span) = &self.span {
+            span.failed(error);
+        }
+    }
+
+    /// Notes the gRPC status that it ended with.
+    pub fn ended(&self, status: tonic::Code) {
+        self.slot.metrics.ended(status);
+        if let Some(span) = &self.span {
+            span.set("rpc.grpc.status_code", status as u32);
+            self.failed(&Error::new(Code::Remote, format!("the call ended with {}", name(status))));
         }
     }
 

@@ -166,6 +166,7 @@ pub async fn execute_node(core: &Arc<Core>, request: Request<v0::ExecuteNodeRequ
         Err(Failure::Told(error)) => {
             let fault = fault(&error);
             core.metrics.error(fault.category);
+            call.failed(&error);
             v0::ExecuteNodeResponse {
                 status: fault.status.into(),
                 error_message: fault.message,

@@ -22,7 +22,9 @@ use super::access::{self, Accepted};
 use super::body::{Incoming, Outgoing};
 use super::call::{Call, Held, Slot, closing, past_deadline};
 use super::core::Core;
-use super::metrics::Rejection;
+use super::metrics::{Metrics, Rejection};
+use crate::data::TraceContext;
+use crate::observe::trace::{self, Span, SpanKind};
 
 /// What a connection tells about itself.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +106,17 @@ where
     }
 }
 
+/// What answering is in a trace: a part of the client's, if it named one. Only methods that there are, so that nobody can make up names.
+fn span(request: &http::Request<Body>) -> Option<Arc<Span>> {
+    let path = request.uri().path();
+    let method = path.strip_prefix(NODES).and_then(|_| Metrics::method(path))?;
+    let parent = request.headers().get("traceparent").and_then(|value| value.to_str().ok()?.parse::<TraceContext>().ok());
+    let span = trace::child_or_root(parent, path[1..].to_owned(), SpanKind::Server)?;
+    span.set("rpc.system", "grpc");
+    span.set("rpc.method", method);
+    Some(span)
+}
+
 async fn late<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Result<T, Status> {
     match deadline {
         None => Ok(work.await),
@@ -150,6 +163,7 @@ fn admit(core: &Arc<Core>, request: &http::Request<Body>, deadline: Option<Insta
         cancel: core.stop.child_token(),
         stop: core.stop.clone(),
         token_checked: !core.config.access.is_open(),
+        span: span(request),
     };
     Ok((call, check))
 }

@@ -92,9 +92,15 @@ pub struct Metrics {
 impl Metrics {
     /// Counts a call to this path.
     pub fn call(&self, path: &str) {
-        let method = path.rsplit('/').next().unwrap_or_default();
-        let position = METHODS.iter().position(|name| *name == method).unwrap_or(METHODS.len() - 1);
+        let method = Self::method(path);
+        let position = METHODS.iter().position(|name| Some(*name) == method).unwrap_or(METHODS.len() - 1);
         self.calls[position].add(1);
+    }
+
+    /// The method of this path, if there is one.
+    pub fn method(path: &str) -> Option<&'static str> {
+        let method = path.rsplit('/').next().unwrap_or_default();
+        METHODS[..METHODS.len() - 1].iter().copied().find(|name| *name == method)
     }
 
     /// Counts how a call ended.

@@ -116,6 +116,7 @@ impl<M: Reply> Outgoing<M> {
         self.line.close();
         let fault = fault(error);
         self.core.metrics.error(fault.category);
+        self.call.failed(error);
         M::error(fault.message)
     }
 }

@@ -61,6 +61,7 @@ pub async fn execute_pipeline(
         Err(Failure::Told(error)) => {
             let fault = fault(&error);
             core.metrics.error(fault.category);
+            call.failed(&error);
             v0::ExecutePipelineResponse {
                 status: fault.status.into(),
                 error_message: fault.message,

@@ -14,7 +14,7 @@ use tonic::Code as Grpc;
 use tonic::codec::Streaming;
 
 use super::{Listen, RemoteStream, Shared, Speak, spawn};
-use crate::data::Packet;
+use crate::data::{Packet, TraceContext, Traced};
 use crate::error::{Code, Error, Result};
 use crate::remote::channel::{Channels, Conn, FREE, Flight, Lane, Rpc, Scope, aborted, check_size, closed, open};
 use crate::remote::client::stream::silence::Silence;
@@ -93,7 +93,16 @@ where
 {
     /// Has it, from opening to the end.
     pub async fn run(mut self) -> Result<()> {
-        let opened = self.open().await?;
+        let span = self.rpc.span(&self.scope, true);
+        let result = self.talk(span.as_ref().map(|span| span.context())).await;
+        if let (Some(span), Err(error)) = (span, &result) {
+            span.failed(error);
+        }
+        result
+    }
+
+    async fn talk(&mut self, context: Option<TraceContext>) -> Result<()> {
+        let opened = self.open(context).await?;
         let Opened { mut messages, conn, lane, flight: _flight, outward } = opened;
         let result = self.converse(&mut messages, &outward, &lane).await;
         match &result {
@@ -110,8 +119,8 @@ where
     }
 
     /// Opens the stream. What never left this process is tried again, as with calls.
-    async fn open(&mut self) -> Result<Opened<L::Message>> {
-        let metadata = self.channels.metadata(&self.scope).await?;
+    async fn open(&mut self, context: Option<TraceContext>) -> Result<Opened<L::Message>> {
+        let metadata = self.channels.metadata(&self.scope, context.or_else(|| self.scope.context())).await?;
         let deadline = self.scope.deadline.map(Instant::from_std);
         let mut tried = Vec::new();
         let mut earlier = None::<Error>;

@@ -1,9 +1,13 @@
-//! Routing an item allocates nothing: measured by an allocator that counts.
+//! Routing an item allocates nothing, and neither does observing it while nobody asked for traces: measured by an allocator that counts.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
+use remotemedia_wasmedge::data::{Packet, SessionId, TraceContext};
+use remotemedia_wasmedge::error::Code;
+use remotemedia_wasmedge::observe::NodeMetrics;
+use remotemedia_wasmedge::observe::trace::{self, SpanKind};
 use remotemedia_wasmedge::routing::{HedgeOptions, Item, Load, Outcome, Policy, Route, RoutingConfig, RoutingOptions, Target, Verdict};
 
 thread_local! {
@@ -79,4 +83,24 @@ fn deciding_and_learning_allocate_nothing() {
     route(&mut policy, 0..1_000);
     assert_eq!(allocations(|| route(&mut policy, 1_000..21_000)), 0);
     assert!(policy.snapshot(Duration::from_secs(900))["decided"] == 21_000);
+}
+
+#[test]
+fn figures_and_traces_that_nobody_asked_for_allocate_nothing() {
+    let (metrics, session) = (NodeMetrics::default(), SessionId::anonymous());
+    let theirs = TraceContext { trace_id: 1, span_id: 2, sampled: true };
+    let mut packet = Packet::binary(vec![0; 640]);
+    let allocated = allocations(|| {
+        for _ in 0..10_000 {
+            trace::begin(&mut packet, None, Some(&session));
+            let spans = [trace::child(Some(theirs), "edge", SpanKind::Internal), trace::child_or_root(None, "edge", SpanKind::Internal)];
+            assert!(packet.trace.is_none() && spans.iter().all(Option::is_none));
+            metrics.items.add(1);
+            metrics.input_bytes.add(640);
+            metrics.call("aot");
+            metrics.exec.add(Duration::from_micros(20));
+            metrics.error(Code::Guest);
+        }
+    });
+    assert_eq!(allocated, 0);
 }
