@@ -107,10 +107,8 @@ docs: build ## run the code in README.md and docs/, check types and links
 # --- To look at --------------------------------------------------------------------------------------------------------------
 
 .PHONY: demo
-demo: build ## find the speech in a recording: at the edge, then with a model in the cloud where the edge is unsure
-	@node examples/vad-demo.mjs
-	@echo; echo "The same with Silero VAD in the cloud role, asked only where the edge is unsure:"; echo
-	@node examples/08-hybrid.mjs
+demo: build ## find the speech in a recording, at the edge and in the cloud where the edge is unsure, and write a report
+	@node examples/demo.mjs
 
 .PHONY: bench
 bench: build ## measure, as bench/README.md describes

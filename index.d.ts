@@ -703,6 +703,9 @@ export interface ProcessMetrics {
     /** Shares of what this process may use, 0 to 1; processors as of a quarter of a second ago, 0 in the first reading. */
     cpuShare: number
     memoryShare: number
+    /** Through this machine's network interfaces since it started, without what never left it. */
+    networkReceivedBytes: number
+    networkSentBytes: number
     residentBytes: number
     heapUsedBytes: number
     /** How late the event loop was since the last reading, in milliseconds; 0 in the first. */

@@ -36,6 +36,7 @@ test('every node, client and router of the process, and the machine', async () =
   expect(figures.system).toMatchObject({
     cpuShare: expect.any(Number),
     residentBytes: expect.any(Number),
+    networkReceivedBytes: expect.any(Number),
     eventLoopDelayMs: { p99: expect.any(Number) },
   })
   expect(figures.system.memoryShare).toBeGreaterThan(0)

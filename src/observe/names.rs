@@ -133,6 +133,8 @@ pub const METRICS: &[(&str, MetricKind, &str, &str)] = {
         ),
         ("remotemedia_system_cpu_share", Gauge, "", "share of the processors that this process may use, in use"),
         ("remotemedia_system_memory_share", Gauge, "", "share of the memory that this process may use, in use"),
+        ("remotemedia_system_network_received_bytes_total", Counter, "", "bytes that came in through this machine's network interfaces"),
+        ("remotemedia_system_network_sent_bytes_total", Counter, "", "bytes that went out through them"),
         ("remotemedia_system_resident_bytes", Gauge, "", "memory of this process"),
         ("remotemedia_system_event_loop_delay_milliseconds", Gauge, "", "how late the event loop is, 99th percentile since the last reading"),
     ]

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::metrics::Timer;
-use super::system::SystemLoad;
+use super::system::{SystemLoad, Traffic};
 
 /// What a source is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,10 +86,11 @@ pub fn sources() -> Vec<Arc<dyn Source>> {
     SOURCES.lock().iter().filter_map(Weak::upgrade).collect()
 }
 
-/// What the machine has left for this process.
+/// What the machine has left for this process, and its traffic.
 pub fn system() -> Value {
     let load = SYSTEM.now(std::time::Instant::now());
-    json!({ "cpuShare": load.cpu, "memoryShare": load.memory })
+    let Traffic { received_bytes, sent_bytes } = Traffic::now();
+    json!({ "cpuShare": load.cpu, "memoryShare": load.memory, "networkReceivedBytes": received_bytes, "networkSentBytes": sent_bytes })
 }
 
 /// A counter of the process's own: name, a label if it has one, value.

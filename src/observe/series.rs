@@ -100,6 +100,14 @@ pub fn collect(more: &[(&'static str, f64)]) -> Series {
     for (name, value) in own.iter().chain(more) {
         series.0.entry(name).or_default().insert(Vec::new(), Figure::Gauge(*value));
     }
+    let traffic = [
+        ("remotemedia_system_network_received_bytes_total", "networkReceivedBytes"),
+        ("remotemedia_system_network_sent_bytes_total", "networkSentBytes"),
+    ];
+    for (name, key) in traffic {
+        let bytes = system.get(key).and_then(serde_json::Value::as_u64).unwrap_or(0);
+        series.0.entry(name).or_default().insert(Vec::new(), Figure::Counter(bytes));
+    }
     for (name, label, value) in registry::counters() {
         let labels = label.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         series.0.entry(name).or_default().insert(labels, Figure::Counter(value));

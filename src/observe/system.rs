@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
+use sysinfo::{CpuRefreshKind, MemoryRefreshKind, Networks, RefreshKind, System};
 
 /// Shorter intervals measure noise: the kernel counts processor time in ticks of up to 10 ms.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -21,6 +21,27 @@ pub struct Load {
     pub cpu: f64,
     /// Of the memory that this process may use.
     pub memory: f64,
+}
+
+/// Bytes through this machine's network interfaces since it started, without those that never leave it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Came in.
+    pub received_bytes: u64,
+    /// Went out.
+    pub sent_bytes: u64,
+}
+
+impl Traffic {
+    /// Reads them: a fraction of a millisecond.
+    pub fn now() -> Self {
+        let networks = Networks::new_with_refreshed_list();
+        let outward = networks.iter().filter(|(name, _)| name.as_str() != "lo" && !name.starts_with("lo0"));
+        outward.fold(Self::default(), |sum, (_, one)| Self {
+            received_bytes: sum.received_bytes + one.total_received(),
+            sent_bytes: sum.sent_bytes + one.total_transmitted(),
+        })
+    }
 }
 
 struct Sample {
