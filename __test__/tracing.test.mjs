@@ -5,7 +5,7 @@ import { context, trace } from '@opentelemetry/api'
 import { NodeTracerProvider } from '@opentelemetry/sdk-trace-node'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { start } from './support/child.mjs'
-import { api, collect, fixture, guest, node, rejection, thrown } from './support/index.mjs'
+import { api, collect, deferred, fixture, guest, node, rejection, thrown } from './support/index.mjs'
 import { collectGrpc, collectHttp } from './support/otlp.mjs'
 
 const { configureTracing, flushTracing, HybridWasmNode, IntelligentRouter, Pipeline, prometheusMetrics, RemoteExecutionClient } = api
@@ -137,6 +137,26 @@ describe('one trace for each item', () => {
         .map(({ attributes }) => attributes['remotemedia.node'])
         .sort(),
     ).toEqual(['one', 'two'])
+  })
+
+  test('an item is over when its answer is handed out, whatever a node keeps', async () => {
+    configure()
+    const pass = async function* (source) {
+      for await (const packet of source) yield packet
+    }
+    const pipeline = cleaned(new Pipeline([pass]))
+    const handed = deferred()
+    async function* source() {
+      yield 'first'
+      await handed.promise
+      yield 'second'
+    }
+    for await (const { sequence } of pipeline.process(source())) if (sequence === 0) handed.resolve()
+    await flushTracing()
+    const [first, second] = [0, 1].map((sequence) =>
+      collector.named('item').find(({ attributes }) => attributes['remotemedia.sequence'] === sequence),
+    )
+    expect(first.end <= second.start).toBe(true)
   })
 
   test('a stream to a service is one span there, and one here', async () => {

@@ -26,6 +26,9 @@ pub trait Traced: fmt::Debug + Send + Sync + 'static {
     /// What children of it are told.
     fn context(&self) -> TraceContext;
 
+    /// Is told that an answer of it is handed out. It is over with the last of them, whoever holds it longer.
+    fn delivered(&self) {}
+
     /// Is told what it failed with.
     fn failed(&self, error: &Error) {
         let _ = error;

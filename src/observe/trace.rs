@@ -26,6 +26,8 @@ use crate::error::Error;
 const RING: usize = 16_384;
 /// After so many spans whoever sends them is woken.
 const WAKE_EVERY: u64 = 1_024;
+/// What of an error's message is kept.
+const ERROR_CHARS: usize = 1_024;
 /// A second.
 const BURST_NS: u64 = 1_000_000_000;
 
@@ -51,8 +53,6 @@ pub enum Attribute {
     Shared(Arc<str>),
     /// A count or a size.
     Int(i64),
-    /// Anything measured.
-    Float(f64),
     /// Yes or no.
     Bool(bool),
 }
@@ -90,12 +90,6 @@ impl From<u32> for Attribute {
 impl From<usize> for Attribute {
     fn from(number: usize) -> Self {
         Self::Int(i64::try_from(number).unwrap_or(i64::MAX))
-    }
-}
-
-impl From<f64> for Attribute {
-    fn from(number: f64) -> Self {
-        Self::Float(number)
     }
 }
 
@@ -183,8 +177,14 @@ impl Traced for Span {
         self.context
     }
 
+    fn delivered(&self) {
+        self.notes.lock().end = Some(Instant::now());
+    }
+
     fn failed(&self, error: &Error) {
-        self.notes.lock().error.get_or_insert_with(|| (error.code().as_str(), error.message().to_owned()));
+        // A remote may have told a whole traceback.
+        let told = || error.message().chars().take(ERROR_CHARS).collect();
+        self.notes.lock().error.get_or_insert_with(|| (error.code().as_str(), told()));
     }
 }
 

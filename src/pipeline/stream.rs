@@ -138,7 +138,7 @@ impl PipelineStream {
             };
             drop(results);
             then(match came {
-                Some(elements) => Ok(Some(elements.into_iter().map(Element::into_packet).collect())),
+                Some(elements) => Ok(Some(elements.into_iter().map(|element| handed_out(element.into_packet())).collect())),
                 None if scope.cancel.is_cancelled() && !given_up.swap(true, Ordering::AcqRel) => {
                     Err(Error::new(Code::Closed, "the pipeline was cleaned up").in_session(scope.session.as_str()))
                 }
@@ -161,6 +161,12 @@ impl PipelineStream {
             then(Ok(()));
         }
     }
+}
+
+/// A node may hold on to what an output inherited; its trace is over now.
+fn handed_out(packet: Packet) -> Packet {
+    packet.trace.as_ref().inspect(|trace| trace.delivered());
+    packet
 }
 
 impl Drop for PipelineStream {

@@ -107,7 +107,6 @@ fn attribute(value: Attribute) -> Value {
         Attribute::Text(text) => Value::StringValue(text),
         Attribute::Shared(text) => Value::StringValue(text.to_string()),
         Attribute::Int(number) => Value::IntValue(number),
-        Attribute::Float(number) => Value::DoubleValue(number),
         Attribute::Bool(yes) => Value::BoolValue(yes),
     }
 }

@@ -137,11 +137,11 @@ impl Exporter {
     }
 
     async fn everything(&self) -> Result<()> {
-        let spans = self.spans().await;
+        self.spans().await?;
         if self.settings.metrics_interval.is_some() {
             self.figures().await?;
         }
-        spans
+        Ok(())
     }
 
     async fn spans(&self) -> Result<()> {
