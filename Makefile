@@ -107,8 +107,8 @@ docs: build ## run the code in README.md and docs/, check types and links
 # --- To look at --------------------------------------------------------------------------------------------------------------
 
 .PHONY: demo
-demo: build ## find the speech in a recording, at the edge and in the cloud where the edge is unsure, and write a report
-	@node examples/demo.mjs
+demo: build ## find the speech in a recording, at the edge and where that is unsure in the cloud; WAV=FILE takes another one
+	@node examples/demo.mjs $(if $(WAV),"$(WAV)")
 
 .PHONY: bench
 bench: build ## measure, as bench/README.md describes

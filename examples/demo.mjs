@@ -1,183 +1,162 @@
-// The whole story in one program: a recording goes through a pipeline whose router asks a model in the cloud only where the edge is unsure.
+// Problem: what the project is for should be seen at once: one command, real models, real numbers.
+// Answer: a service with Silero VAD is started as another process, and a recording goes through a pipeline: resampled, cut into windows, by a
+// router to the module `vad` at the edge and to the service where that is unsure, to segments. Then the same recording goes to the service
+// alone, to have something to compare with. What both did is printed; the run is kept as a report (HTML) and a picture (SVG).
 //
-//   node examples/demo.mjs [FILE.wav] [--report FILE.html] [--quick]
+//   node examples/demo.mjs [FILE.wav] [--report target/demo-report.html] [--speed 4] [--quick]
 //
-// Problem: what a router saves, and what it costs in quality, cannot be told, only shown. Answer: starts the service of cloud/server.mjs (Silero
-// VAD on ONNX Runtime) as another process, takes the recording through resampling, detection and segments, and then through the cloud alone, so
-// that both can be compared; `--quick` leaves that out. Everything that is printed was measured. It is no benchmark: bench/ is.
+// --speed is how many times faster than it sounds the recording is played; 0 does not wait at all, and times then have queues in them.
+// --quick leaves the comparison out. The service is on this machine: a cloud further away takes longer by the way there, on its side only.
 
-import { spawn } from 'node:child_process'
-import { mkdirSync } from 'node:fs'
-import { basename, dirname, join, relative } from 'node:path'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join, relative, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-import { IntelligentRouter, Pipeline, RemoteMediaError, RemoteObjectNode, WasmEdgeNode, compileModule } from '@remotemedia/wasmedge'
-import terminal from '../js/cli/terminal.js'
-import views from '../js/cli/view.js'
-import { SPEECH, framesOf, segments } from './support/segments.mjs'
-import { WavError, chunks, readWav } from './support/wav.mjs'
+import { IntelligentRouter, Pipeline, RemoteObjectNode, WasmEdgeNode, compileModule, openView, runtimeInfo } from '@remotemedia/wasmedge'
+import { Refused, UsageError, sentence } from '../js/cli/problems.js'
+import { Stopping } from '../js/cli/stopping.js'
+import { plural, progress, waiting, warn } from '../js/cli/terminal.js'
+import { watched } from '../js/cli/view.js'
+import { startServer } from './cloud/start.mjs'
+import { draw } from './support/picture.mjs'
+import { RATE, THRESHOLD, newSound, segments, windows, windowsInContext } from './support/speech.mjs'
+import { segmentHead, segmentLine, summary } from './support/summary.mjs'
+import { chunks, readWav } from './support/wav.mjs'
 
-const { bytes, plural, progress, table, waiting } = terminal
-const here = (file) => fileURLToPath(new URL(file, import.meta.url))
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const CHUNK_MS = 20
+/** Scores of the edge between these are unsure: what `hybrid-vad` has by default. */
+const UNSURE = { confidence: 'score', low: 0.4, high: 0.6 }
 const moduleOf = (name) => import.meta.resolve(`@remotemedia/wasmedge/modules/${name}.wasm`)
+const shown = (path) => (relative('.', path).startsWith('..') ? path : relative('.', path))
 
-/** One item of the router: long enough for the model to hear what it judges, short enough for a conversation. */
-const ITEM_MS = 512
-const RATE = 16_000
-/** Scores between these are for the cloud to decide. */
-const UNSURE = { low: 0.4, high: 0.6 }
+const resampled = () => new WasmEdgeNode(moduleOf('resample'), { name: 'resample', config: { sampleRate: RATE, channels: 1 } })
+const silero = (port, more) => new RemoteObjectNode({ name: 'silero', host: '127.0.0.1', port, nodeType: 'VoiceActivityDetector', ...more })
 
-/** The service as another process: its port, and what ends it. */
-async function startCloud() {
-  const child = spawn(process.execPath, [here('cloud/server.mjs'), '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] })
-  const ended = new Promise((resolve) => child.once('exit', resolve))
-  const port = await new Promise((resolve, reject) => {
-    child.once('error', reject)
-    child.once('exit', (code) => reject(new Error(`the cloud service ended with ${code} before it was ready`)))
-    child.stdout.on('data', (text) => {
-      const found = /listening \S+:(\d+)/.exec(text)
-      if (found) resolve(Number(found[1]))
-    })
+/** The edge answers; the cloud does where a score of the edge is unsure, and the edge's answer stands if the cloud fails. */
+function hybrid(port) {
+  const vad = new WasmEdgeNode(moduleOf('vad'), { name: 'vad', config: { output: 'scores' } })
+  const router = new IntelligentRouter({
+    name: 'vad-router',
+    edge: new Pipeline([newSound, vad], { name: 'edge' }),
+    cloud: silero(port, { config: { output: 'scores', stateless: true } }),
+    strategy: 'hybrid',
+    hybrid: { escalate: UNSURE },
   })
-  const stop = () => {
-    child.kill()
-    return ended
-  }
-  return { port, stop }
+  // One item at a time, as live sound would come: times are those of the item, not of a queue.
+  return { router, pipeline: new Pipeline([resampled(), windowsInContext, router, segments], { name: 'speech', bufferSize: 1 }) }
 }
 
-/** All frames of an item as one packet: the edge scores each by itself, the cloud all at once. */
-async function* frames(source) {
-  let item
-  for await (const { data, sequence, route } of source) {
-    // What the edge still held at the end says nothing of a route; it belongs to the last item.
-    const more = item && (item.sequence === sequence || (item.route && !route))
-    if (!more) {
-      if (item) yield item
-      item = { data: [], sequence, route }
-    }
-    item.data.push(...framesOf({ data, sequence, route: item.route }, ITEM_MS))
-  }
-  if (item) yield item
+/** All of the sound to the cloud, as a stream, so that the model remembers: the best that the cloud can do. */
+function cloudAlone(port) {
+  const cloud = silero(port, { config: { output: 'scores' }, streaming: true })
+  return { cloud, pipeline: new Pipeline([resampled(), windows, cloud, segments], { name: 'cloud alone', bufferSize: 1 }) }
 }
 
-const resample = () => new WasmEdgeNode(moduleOf('resample'), { name: 'resample', config: { sampleRate: RATE, channels: 1 } })
-const silero = (port) =>
-  new RemoteObjectNode({ host: '127.0.0.1', port, nodeType: 'VoiceActivityDetector', config: { output: 'scores' }, name: 'silero' })
+/** Compiles what runs at the edge, which takes seconds once; later runs find it in the cache. */
+async function compileFirst() {
+  if (!runtimeInfo().nativeCode) return
+  const line = waiting('compiling the modules ...')
+  for (const name of ['resample', 'vad']) {
+    await compileModule(moduleOf(name)).catch((error) => warn(`${name} stays interpreted, which is slow: ${error.message}`))
+  }
+  line.end()
+}
 
-/** A recording through a pipeline around `detector`: every frame with its score and who gave it, and what was sent. */
-async function listen({ audio, title, detector, cloud, report, signal }) {
-  // One item at a time, as from a microphone, so that times are those of items and not of a queue.
-  const pipeline = new Pipeline([resample(), detector, frames], { name: title, bufferSize: 1 })
-  const bar = progress(title, audio.seconds)
-  const view = await views.open(pipeline, title, { report })
-  const [found, routes] = [[], []]
-  let items = 0
+/** The recording as it would come from a microphone, `speed` times as fast. */
+async function* played(audio, speed, stopping) {
+  const started = performance.now()
+  let playedMs = 0
+  for (const chunk of chunks(audio, CHUNK_MS)) {
+    playedMs += CHUNK_MS
+    const early = speed > 0 ? started + playedMs / speed - performance.now() : 0
+    if (early > 0) await sleep(early)
+    if (stopping.stopped) return
+    yield chunk
+  }
+}
+
+/** Streams the recording: `{ segments, scores, windows }`, of each window who answered and how long it took. */
+async function listen({ pipeline }, audio, source, { view, tell } = {}) {
+  const found = { segments: [], scores: [], windows: [] }
+  // Behind the end is only the silence that filled up the last window.
+  const within = (ms) => Math.min(ms, audio.seconds * 1000)
+  const bar = progress(pipeline.name, audio.seconds)
   try {
-    for await (const { data, route } of views.watched(pipeline, view)(chunks(audio, ITEM_MS), { signal })) {
-      found.push(...data)
-      if (route) routes.push(route)
-      items += 1
-      bar.show((items * ITEM_MS) / 1000, plural(items, 'item'))
+    for await (const { data, route, sequence } of watched(pipeline, view)(source)) {
+      for (const { type, startMs, startBy, atMs, by } of data.events) {
+        if (type !== 'speech_end') continue
+        found.segments.push({ startMs, startBy, endMs: within(atMs), endBy: by })
+        bar.end()
+        tell?.(found.segments.at(-1), found.segments.length)
+      }
+      if (data.scores.length === 0) continue
+      found.scores.push(...data.scores.filter(({ startMs }) => within(startMs) === startMs))
+      const { startMs, endMs } = { startMs: data.scores[0].startMs, endMs: within(data.scores.at(-1).endMs) }
+      found.windows.push({ startMs, endMs, sequence, ...route })
+      bar.show(endMs / 1000, `${(endMs / 1000).toFixed(1)} s, ${plural(found.segments.length, 'segment')}`)
     }
-    return { frames: found, routes, items, cloud: cloud.metrics(), router: detector.metrics() }
   } finally {
     bar.end()
-    await view?.close()
-    await pipeline.cleanup()
+  }
+  return found
+}
+
+async function story(server, { file, audio, report, speed, quick }, stopping) {
+  const name = `Speech in ${basename(file)}`
+  const [routed, single] = [hybrid(server.port), cloudAlone(server.port)]
+  const decisions = new Map()
+  routed.router.on('decision', (decision) => decisions.set(decision.sequence, decision))
+  try {
+    const view = await openView(routed.pipeline, { name, report })
+    console.log(`Cloud: Silero VAD in process ${server.pid}, on 127.0.0.1:${server.port}`)
+    console.log(`${name}: ${audio.seconds.toFixed(2)} s, ${audio.sampleRate} Hz, ${plural(audio.channels, 'channel')}\n\n${segmentHead()}`)
+    const tell = (segment, number) => console.log(segmentLine(segment, number))
+    const run = await listen(routed, audio, played(audio, speed, stopping), { view, tell }).finally(() => view.close())
+    if (run.segments.length === 0) console.log('  none')
+    const heard = quick || stopping.stopped ? undefined : await listen(single, audio, played(audio, 0, stopping))
+    const alone = heard && !stopping.stopped ? { ...heard, bytes: single.cloud.metrics().bytesSent } : undefined
+    console.log(`\n${summary({ ...run, router: routed.router.metrics(), decisions, unsure: UNSURE, alone, seconds: audio.seconds })}\n`)
+    const asked = run.windows.filter(({ target }) => target === 'cloud')
+    const picture = `${report.replace(/\.html?$/i, '')}.svg`
+    writeFileSync(picture, draw({ name: basename(file), audio, ...run, asked, threshold: THRESHOLD }))
+    console.log(`Report: ${shown(report)}   picture: ${shown(picture)}`)
+  } finally {
+    await Promise.all([routed.pipeline.cleanup(), single.pipeline.cleanup()])
   }
 }
 
-function printSegments(found) {
-  if (found.length === 0) return console.log('No speech was found.\n')
-  const rows = found.map(({ startMs, endMs, cloudMs }, index) => {
-    const share = cloudMs / (endMs - startMs)
-    const by = share === 0 ? 'edge' : share === 1 ? 'cloud' : `edge, cloud ${Math.round(share * 100)}%`
-    return [index + 1, (startMs / 1000).toFixed(2), (endMs / 1000).toFixed(2), by]
-  })
-  console.log(table(rows, ['#', 'start s', 'end s', 'decided by']))
-}
-
-const quantile = (values, share) => values.sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))]
-const ms = (values) =>
-  values.length === 0 ? 'never asked' : `p50 ${quantile(values, 0.5).toFixed(2)} ms, p95 ${quantile(values, 0.95).toFixed(2)} ms`
-const percent = (part, whole) => `${((100 * part) / whole).toFixed(1)}%`
-
-function printFigures(routed, alone) {
-  const { routes } = routed
-  const times = (side) => routes.map((route) => route[side]).filter((time) => time !== undefined)
-  const at = (target) => routes.filter((route) => route.target === target).length
-  const { fallbacks, escalations } = routed.router
-  const rows = [
-    [
-      'items',
-      `${routed.items} of ${ITEM_MS} ms: ${at('edge')} answered at the edge, ${at('cloud')} in the cloud (${percent(at('cloud'), routed.items)})`,
-    ],
-    ['why', `the edge was unsure of ${escalations}; ${plural(fallbacks, 'fallback')}`],
-    ['at the edge', ms(times('edgeMs'))],
-    ['in the cloud', ms(times('cloudMs'))],
-    ['sent', bytes(routed.cloud.bytesSent)],
-  ]
-  if (alone) {
-    const saved = alone.cloud.bytesSent - routed.cloud.bytesSent
-    const same = routed.frames.filter(({ startMs, score }) => {
-      const other = alone.frames.find((frame) => frame.startMs <= startMs && startMs < frame.endMs)
-      return other && other.score >= SPEECH === score >= SPEECH
-    }).length
-    rows.push(
-      ['cloud alone', `${bytes(alone.cloud.bytesSent)} for the same items, ${alone.cloud.latencyMs.mean.toFixed(2)} ms each on average`],
-      [
-        'saved',
-        `${bytes(saved)}, ${percent(saved, alone.cloud.bytesSent)} of the bytes and ${percent(alone.items - at('cloud'), alone.items)} of the calls`,
-      ],
-      ['agreement', `${percent(same, routed.frames.length)} of the frames are judged as by the cloud alone`],
-    )
-  }
-  for (const [name, value] of rows) console.log(`  ${name.padEnd(13)} ${value}`)
-}
-
-async function main(signal) {
+async function main() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { report: { type: 'string', default: here('../target/demo/report.html') }, quick: { type: 'boolean', default: false } },
+    options: { report: { type: 'string' }, speed: { type: 'string', default: '4' }, quick: { type: 'boolean', default: false } },
   })
-  const file = positionals[0] ?? here('audio/speech-in-noise.wav')
+  const speed = Number(values.speed)
+  if (!(speed >= 0 && speed < Infinity)) throw new UsageError(`--speed must be a number from 0 on, got ${values.speed}`)
+  if (positionals.length > 1) throw new UsageError('one WAV file at a time, please')
+  const file = positionals[0] ?? join(ROOT, 'examples/audio/speech-in-noise.wav')
   const audio = readWav(file)
-  mkdirSync(dirname(values.report), { recursive: true })
-  const wait = waiting('starting Silero VAD, compiling the modules ...')
-  const [cloud] = await Promise.all([startCloud(), compileModule(moduleOf('vad')), compileModule(moduleOf('resample'))]).finally(wait.end)
+  const report = resolve(values.report ?? join(ROOT, 'target/demo-report.html'))
+  if (!values.report) mkdirSync(dirname(report), { recursive: true })
+  const stopping = new Stopping()
+  await compileFirst()
+  const line = waiting('starting the cloud service ...')
+  const server = await startServer().finally(line.end)
+  stopping.handles()
   try {
-    const far = silero(cloud.port)
-    const router = new IntelligentRouter({
-      name: 'vad',
-      edge: new WasmEdgeNode(moduleOf('vad'), { name: 'vad at the edge', config: { output: 'scores' } }),
-      cloud: far,
-      strategy: 'hybrid',
-      hybrid: { escalate: { confidence: 'score', ...UNSURE } },
-    })
-    const routed = await listen({ audio, title: 'edge and cloud', detector: router, cloud: far, report: values.report, signal })
-    const only = silero(cloud.port)
-    const alone = values.quick ? undefined : await listen({ audio, title: 'cloud alone', detector: only, cloud: only, signal })
-
-    console.log(`Speech in ${basename(file)}, ${audio.seconds.toFixed(2)} s:\n`)
-    printSegments(segments(routed.frames))
-    printFigures(routed, alone)
-    const near = relative(process.cwd(), values.report)
-    console.log(`\nThe report of the run is in ${near.startsWith('..') ? values.report : join(near)}`)
+    await story(server, { file, audio, report, speed, quick: values.quick }, stopping)
   } finally {
-    await cloud.stop()
+    await server.stop()
   }
+  process.exitCode = stopping.exitCode(0)
 }
 
-const stop = new AbortController()
-process.once('SIGINT', () => stop.abort(new Error('stopped')))
-try {
-  await main(stop.signal)
-} catch (error) {
-  const expected =
-    stop.signal.aborted || error instanceof WavError || error instanceof RemoteMediaError || error.code?.startsWith('ERR_PARSE_ARGS')
-  if (!expected) throw error
-  console.error(`demo: ${error.message}`)
-  process.exitCode = stop.signal.aborted ? 130 : 1
-}
+main().catch((error) => {
+  const usage = error instanceof UsageError || error?.code?.startsWith('ERR_PARSE_ARGS')
+  // What nobody foresaw is a fault of this program, and keeps its stack.
+  const known = usage || error instanceof Refused || typeof error?.code === 'string'
+  console.error(known ? `demo: ${usage ? error.message : sentence(error)}` : error)
+  process.exitCode = usage ? 2 : 1
+})

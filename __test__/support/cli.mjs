@@ -10,9 +10,9 @@ import { ROOT } from './index.mjs'
 export const BIN = path.join(ROOT, 'bin/remotemedia-wasmedge.js')
 export const RECORDING = path.join(ROOT, 'examples/audio/speech-in-noise.wav')
 
-/** Starts the command; `exit` resolves to how it ended and what it wrote. */
-export function start(args, { env = {}, cwd = ROOT, timeoutMs = 60_000 } = {}) {
-  const child = spawn(process.execPath, [BIN, ...args], { cwd, env: { ...process.env, NODE_OPTIONS: '', RM_DEBUG: '', ...env } })
+/** Starts the command, or another program; `exit` resolves to how it ended and what it wrote. */
+export function start(args, { program = BIN, env = {}, cwd = ROOT, timeoutMs = 60_000 } = {}) {
+  const child = spawn(process.execPath, [program, ...args], { cwd, env: { ...process.env, NODE_OPTIONS: '', RM_DEBUG: '', ...env } })
   const out = { stdout: [], stderr: [] }
   for (const name of ['stdout', 'stderr']) child[name].on('data', (data) => out[name].push(data))
   const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs)

@@ -3,7 +3,8 @@
 //
 //   node examples/cloud/server.mjs [--host 127.0.0.1] [--port 50052] [--version v6]
 //
-// It says `listening HOST:PORT` once it answers (--port 0 takes a free one), and stops on SIGINT or SIGTERM.
+// It says `listening HOST:PORT` once it answers (--port 0 takes a free one), and stops on SIGINT or SIGTERM, or when the program that forked
+// it is gone; start.mjs does that.
 
 import { parseArgs } from 'node:util'
 import { RemoteProcessingService } from '@remotemedia/wasmedge'
@@ -39,4 +40,6 @@ const service = new RemoteProcessingService({ host, port }).register('VoiceActiv
 const bound = await service.listen()
 console.log(`listening ${host}:${bound.port}`)
 
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => service.close())
+for (const end of ['SIGINT', 'SIGTERM', 'disconnect']) process.once(end, () => service.close())
+// The channel to whoever forked it would keep it alive.
+process.channel?.unref()

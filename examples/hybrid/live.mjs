@@ -7,17 +7,15 @@
 // FOLDER or RM_SPEECH_DIR holds NAME.wav with NAME.scv, see labelled.mjs. Without a port it starts examples/cloud/server.mjs itself. `--delay`
 // puts so many milliseconds of network between, each way, which a loopback connection lacks.
 
-import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import net from 'node:net'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { HybridWasmNode, RemoteObjectNode, WasmEdgeNode, compileModule, runtimeInfo } from '@remotemedia/wasmedge'
+import { startServer } from '../cloud/start.mjs'
 import { ClipsError, RATE, readClips } from './labelled.mjs'
 import { atThreshold, rocAuc } from './metrics.mjs'
 
 const SERVICE = { nodeType: 'VoiceActivityDetector', config: { output: 'scores', stateless: true } }
-const SERVER = fileURLToPath(new URL('../cloud/server.mjs', import.meta.url))
 const moduleOf = (name) => import.meta.resolve(`@remotemedia/wasmedge/modules/${name}.wasm`)
 
 const { values: options, positionals } = parseArgs({
@@ -34,18 +32,6 @@ const [chunkMs, delayMs] = [Number(options.chunk), Number(options.delay)]
 if (!(chunkMs > 0 && chunkMs % 32 === 0)) {
   console.error('live: --chunk must be a multiple of 32 milliseconds')
   process.exit(2)
-}
-
-/** Starts the service; resolves to its port and a function that stops it. */
-function startServer() {
-  const child = spawn(process.execPath, [SERVER, '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] })
-  return new Promise((resolve, reject) => {
-    child.on('exit', (code) => reject(new Error(`the service ended with ${code}`)))
-    child.stdout.setEncoding('utf8').on('data', (text) => {
-      const found = /listening .*:(\d+)/.exec(text)
-      if (found) resolve({ port: Number(found[1]), stop: () => child.kill() })
-    })
-  })
 }
 
 /** Passes bytes on, `ms` later each way. */
@@ -207,7 +193,7 @@ async function main() {
     if (options.json) writeFileSync(options.json, `${JSON.stringify(rows, null, 1)}\n`)
   } finally {
     wire.stop()
-    server.stop()
+    await server.stop()
   }
 }
 

@@ -1,6 +1,7 @@
 // Problem: a table of segments does not show why they are where they are.
-// Answer: one self-contained SVG of the waveform, the score of every frame with the threshold, and the segments shaded through both. It
-// brings its own background and both colour schemes, so any viewer shows it readably. It computes nothing but positions.
+// Answer: one self-contained SVG of the waveform, the score of every frame with the threshold, what the cloud was asked about, and the
+// segments shaded through all. It brings its own background and both colour schemes, so any viewer shows it readably. It computes nothing
+// but positions.
 
 const WIDTH = 1200
 const LEFT = 64
@@ -8,6 +9,8 @@ const RIGHT = 24
 const PLOT = WIDTH - LEFT - RIGHT
 const WAVE = { top: 92, height: 190 }
 const SCORE = { top: 322, height: 150 }
+/** Along the bottom of the scores. */
+const ASKED = 6
 const BOTTOM = SCORE.top + SCORE.height
 const HEIGHT = BOTTOM + 62
 
@@ -17,11 +20,11 @@ const STYLE = `
   .grid { stroke: #dfe5ea; stroke-width: 1 } .axis { stroke: #8a949e; stroke-width: 1 }
   .wave { fill: #2f6fb0 } .score { fill: none; stroke: #b4430b; stroke-width: 1.6; stroke-linejoin: round }
   .segment { fill: #1f9d66; fill-opacity: .17 } .edge { stroke: #1f9d66; stroke-width: 1 } .number { fill: #14734a; font-weight: 600 }
-  .limit { stroke: #1f2933; stroke-width: 1.2; stroke-dasharray: 6 5 }
+  .limit { stroke: #1f2933; stroke-width: 1.2; stroke-dasharray: 6 5 } .asked { fill: #7a4fb5 }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6eaee } .back { fill: #14181d } .quiet { fill: #a3aeb9 }
     .grid { stroke: #2a323b } .axis { stroke: #66717d } .wave { fill: #6faae8 } .score { stroke: #f6a066 }
-    .segment { fill: #3ecf93; fill-opacity: .2 } .edge { stroke: #3ecf93 } .number { fill: #6fe0b0 } .limit { stroke: #e6eaee }
+    .segment { fill: #3ecf93; fill-opacity: .2 } .edge { stroke: #3ecf93 } .number { fill: #6fe0b0 } .limit { stroke: #e6eaee } .asked { fill: #b796ee }
   }
 `
 
@@ -122,21 +125,23 @@ function scoreAxis(threshold) {
 function legend(threshold, scores) {
   const entries = [
     ['<rect class="segment" width="22" height="14" y="-11"/><path class="edge" d="M0-11v14M22-11v14"/>', 'speech'],
-    ['<path class="score" d="M0-4h22"/>', scores.length > PLOT ? 'highest score per pixel' : 'score of each 16 ms'],
+    ['<path class="score" d="M0-4h22"/>', scores.length > PLOT ? 'highest score per pixel' : 'score'],
     ['<path class="limit" d="M0-4h22"/>', `threshold ${threshold}`],
+    [`<rect class="asked" width="22" height="${ASKED}" y="-7"/>`, 'the cloud answered'],
   ]
-  let at = WIDTH - RIGHT - (scores.length > PLOT ? 470 : 440)
+  const width = (text) => 60 + text.length * 7.2
+  let at = WIDTH - entries.reduce((sum, [, text]) => sum + width(text), 0)
   return entries.map(([sign, text]) => {
-    const mark = `<g transform="translate(${at} 60)">${sign}<text class="quiet small" x="30">${text}</text></g>`
-    at += 60 + text.length * 7.6
+    const mark = `<g transform="translate(${round(at)} 60)">${sign}<text class="quiet small" x="30">${text}</text></g>`
+    at += width(text)
     return mark
   })
 }
 
 /**
- * The picture as SVG text. `segments` have `startMs` and `endMs`, `scores` also `score`; `audio` is what `readWav` returns.
+ * The picture as SVG text. `segments` and `asked` have `startMs` and `endMs`, `scores` also `score`; `audio` is what `readWav` returns.
  */
-export function draw({ name, audio, segments, scores, threshold }) {
+export function draw({ name, audio, segments, scores, asked, threshold }) {
   const x = (seconds) => LEFT + (seconds / audio.seconds) * PLOT
   const shape = wave(audio)
   const { grid, limit } = scoreAxis(threshold)
@@ -162,6 +167,10 @@ export function draw({ name, audio, segments, scores, threshold }) {
     ...[1, 0, -1].map((sign) => yLabel(middle - sign * (WAVE.height / 2 - 6), sign === 0 ? '0' : (sign * shape.peak).toFixed(2))),
     limit,
     `<polyline class="score" points="${scoreLine(scores, x)}"/>`,
+    ...asked.map(({ startMs, endMs }) => {
+      const [from, to] = [startMs, endMs].map((ms) => round(x(ms / 1000)))
+      return `<rect class="asked" x="${from}" y="${BOTTOM - ASKED}" width="${round(to - from)}" height="${ASKED}"/>`
+    }),
     side('amplitude', middle),
     side('score', SCORE.top + SCORE.height / 2),
     '</svg>\n',

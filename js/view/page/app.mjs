@@ -201,7 +201,7 @@ function drawRouters(rows, range) {
     show(own('threshold'), thresholdChart(rows, router.index, router, wide('threshold', 200)))
     show(own('sides'), sidesTable(router))
     show(own('sizes'), routingChart(router, wide('sizes', 200)))
-    show(own('sizes-legend'), routerLegend())
+    show(own('sizes-legend'), routerLegend(router))
     show(own('facts'), routerFacts(router))
   }
 }

@@ -25,7 +25,8 @@ const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 720
 function frame({ width, height, from, to, least = 0, most, scale = 'linear', format, ticks, bottom = BOTTOM }) {
   const [right, floor] = [width - RIGHT, height - bottom]
   const span = Math.max(to - from, 1)
-  const x = (t) => fixed(LEFT + ((t - from) / span) * (right - LEFT))
+  // The last row may be of a time that is not over.
+  const x = (t) => fixed(Math.min(LEFT + ((t - from) / span) * (right - LEFT), right))
   const share =
     scale === 'log'
       ? (value) => Math.log(Math.max(value, least) / least) / Math.log(most / least)

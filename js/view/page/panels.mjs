@@ -162,6 +162,7 @@ export function routerFacts(router) {
     fact('Rules', `≤ ${bytes(router.edgeMaxBytes)} edge`, `≥ ${bytes(router.cloudMinBytes)} cloud`),
     fact('Exploration', percent(exploration.share), limit),
     fact('Regret', percent(regret.share), 'of the cost'),
+    router.escalations > 0 && fact('Unsure', count(router.escalations), 'answers of the edge; the cloud was asked'),
     fact('Fallbacks', count(router.fallbacks), `${count(router.fallbacksTo.edge)} to edge, ${count(router.fallbacksTo.cloud)} to cloud`),
     fact('Hedges', count(router.hedges), `${count(router.hedgesWon)} won`),
     fact('Arrivals', `${rate(router.arrivalsPerSecond)}/s`, router.shed > 0 ? `${count(router.shed)} turned away` : ''),
@@ -175,9 +176,10 @@ export function routerFacts(router) {
   )
 }
 
-export const routerLegend = () =>
+export const routerLegend = ({ byTarget }) =>
   legend([
     ['fill-edge soft', 'items, edge'],
+    ...(byTarget.hybrid > 0 ? [['fill-hybrid soft', 'items, both']] : []),
     ['fill-cloud soft', 'items, cloud'],
     ['line edge', 'time at the edge'],
     ['line cloud', 'time of the cloud'],

@@ -86,7 +86,7 @@ function routing(router, width) {
     `Routing: ${router.name}`,
     h('h3', {}, 'Sizes and targets'),
     picture(routingChart(router, { width, height: 260 })),
-    legend(routerLegend()),
+    legend(routerLegend(router)),
     routerFacts(router),
     picture(sidesTable(router)),
     reasons.length > 0 &&
@@ -103,8 +103,10 @@ function figures(data) {
   const seconds = data.firstItem === null ? 0 : (data.lastItem - data.firstItem) / 1000
   const time = (name, { p50, p95, p99, count: measured }) => [name, count(measured), ms(p50), ms(p95), ms(p99)]
   const nodes = data.graph.nodes.filter(({ kind }) => kind !== 'end')
-  const sent = data.routers.reduce((sum, router) => sum + (router.sides.cloud.bytes ?? 0), 0)
-  const seen = data.routers.reduce((sum, router) => sum + (router.sides.cloud.bytes ?? 0) + (router.sides.edge.bytes ?? 0), 0)
+  const sides = data.routers.map(({ strategy, sides: { edge, cloud } }) => ({ strategy, edge: edge.bytes ?? 0, cloud: cloud.bytes ?? 0 }))
+  const sent = sides.reduce((sum, { cloud }) => sum + cloud, 0)
+  // With the strategy `hybrid` the same bytes may have gone to both sides.
+  const seen = sides.reduce((sum, { strategy, edge, cloud }) => sum + (strategy === 'hybrid' ? Math.max(edge, cloud) : edge + cloud), 0)
   return section(
     'Numbers',
     numbers(
