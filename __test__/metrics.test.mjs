@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { run } from './support/child.mjs'
 import { api, collect, guest, node, ROOT, rejection } from './support/index.mjs'
 
 const { getMetrics, IntelligentRouter, prometheusMetrics, RemoteObjectNode, RemoteProcessingService, serveMetrics } = api
@@ -109,4 +110,22 @@ describe('serveMetrics', () => {
       expect(await rejection(serveMetrics(options)), JSON.stringify(options)).toMatchObject({ code: 'ERR_CONFIG', path })
     }
   })
+})
+
+test('what a node has counted stays when the node is gone', async () => {
+  const program = `
+    const once = async () => {
+      const made = new WasmEdgeNode(guest('echo'), { name: 'short-lived' })
+      await made.call('x')
+      await made.cleanup()
+    }
+    for (let count = 0; count < 3; count++) await once()
+    await until(() => (global.gc(), rm.getMetrics().edge.length === 0))
+    say(rm.prometheusMetrics())`
+  const [text] = await run(program, { flags: ['--expose-gc'] })
+  const all = series(text)
+  expect(all.get('remotemedia_edge_items_total{node="short-lived"}')).toBe('3')
+  expect(all.get('remotemedia_edge_exec_milliseconds_count{node="short-lived"}')).toBe('3')
+  // How many there are is of those that are there.
+  expect(all.has('remotemedia_edge_instances{node="short-lived"}')).toBe(false)
 })

@@ -5,7 +5,7 @@ import { context, trace } from '@opentelemetry/api'
 import { NodeTracerProvider } from '@opentelemetry/sdk-trace-node'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { start } from './support/child.mjs'
-import { api, collect, deferred, fixture, guest, node, rejection, thrown } from './support/index.mjs'
+import { api, collect, deferred, fixture, guest, node, rejection, thrown, until } from './support/index.mjs'
 import { collectGrpc, collectHttp } from './support/otlp.mjs'
 
 const { configureTracing, flushTracing, HybridWasmNode, IntelligentRouter, Pipeline, prometheusMetrics, RemoteExecutionClient } = api
@@ -25,6 +25,16 @@ afterEach(async () => {
 })
 
 const configure = (options) => configureTracing({ otlpEndpoint: collector.url, metricsIntervalMs: 0, maxTracesPerSecond: 1e6, ...options })
+
+/**
+ * Waits until so many spans are there, among them one of a service that was asked what it speaks: a service is done with a call a moment after
+ * its client is.
+ */
+const recorded = (count) =>
+  until(async () => {
+    await flushTracing()
+    return collector.spans.length >= count
+  })
 
 /** A service with these nodes. */
 async function serve(nodes) {
@@ -84,7 +94,7 @@ describe('one trace for each item', () => {
     const pipeline = cleaned(new Pipeline([node(guest('echo'), { name: 'first' }), router]))
     const packets = await pipeline.run(['small', 'x'.repeat(40)])
     expect(packets.map(({ route }) => route.target)).toEqual(['edge', 'cloud'])
-    await flushTracing()
+    await recorded(12)
     const [small, large] = [5, 40].map((bytes) =>
       collector.spans.find((span) => span.attributes['remotemedia.bytes'] === bytes && !span.parentId),
     )
@@ -117,7 +127,7 @@ describe('one trace for each item', () => {
     const made = node(fixture('remote'), { remote: where, services: { up: 'Up' } }, HybridWasmNode)
     // Its language: call, the length of the service's name, the name, data.
     await collect(made.process([Buffer.from('c\u0002up"hello"')]))
-    await flushTracing()
+    await recorded(5)
     const execute = `${CLIENT}/ExecuteNode`
     expect(collector.tree(collector.named('item')[0].traceId)).toEqual([{ item: [{ edge: [{ [execute]: [execute] }] }] }])
   })
@@ -129,7 +139,7 @@ describe('one trace for each item', () => {
     }
     const pipeline = cleaned(new Pipeline([node(guest('echo'), { name: 'one' }), shout, node(guest('echo'), { name: 'two' })]))
     await pipeline.run(['a'])
-    await flushTracing()
+    await recorded(3)
     expect(collector.tree(collector.named('item')[0].traceId)).toEqual([{ item: ['edge', 'edge'] }])
     expect(
       collector
@@ -152,7 +162,7 @@ describe('one trace for each item', () => {
       yield 'second'
     }
     for await (const { sequence } of pipeline.process(source())) if (sequence === 0) handed.resolve()
-    await flushTracing()
+    await recorded(2)
     const [first, second] = [0, 1].map((sequence) =>
       collector.named('item').find(({ attributes }) => attributes['remotemedia.sequence'] === sequence),
     )
@@ -164,7 +174,7 @@ describe('one trace for each item', () => {
     configure()
     const streaming = cleaned(new RemoteObjectNode({ ...where, nodeType: 'Up', streaming: true }))
     await collect(streaming.process(['a', 'b'], { traceparent: TRACEPARENT }))
-    await flushTracing()
+    await recorded(3)
     expect(collector.tree(TRACE_ID, TRACEPARENT.split('-')[2])).toEqual([{ [`${CLIENT}/StreamNode`]: [`${CLIENT}/StreamNode`] }])
   })
 
@@ -177,7 +187,7 @@ describe('one trace for each item', () => {
       strategy: 'cloud-first',
     })
     await cleaned(new Pipeline([router])).run(['x'])
-    await flushTracing()
+    await recorded(6)
     const bad = collector.named('edge').find(({ attributes }) => attributes['remotemedia.node'] === 'bad')
     const item = collector.spans.find(({ spanId }) => spanId === bad.parentId)
     for (const span of [bad, item]) {
@@ -218,7 +228,7 @@ describe('traces that others began', () => {
       span.end()
       return span.spanContext()
     })
-    await flushTracing()
+    await recorded(8)
     const execute = `${CLIENT}/ExecuteNode`
     expect(collector.tree(outer.traceId, outer.spanId)).toEqual([
       { item: ['edge'] },
@@ -239,7 +249,7 @@ describe('traces that others began', () => {
     })
     const remote = cleaned(new RemoteObjectNode({ ...where, nodeType: 'Look' }))
     await remote.call('x', { traceparent: TRACEPARENT })
-    await flushTracing()
+    await recorded(4)
     const server = collector.spans.find(({ kind, traceId }) => kind === 'server' && traceId === TRACE_ID)
     expect(active).toMatchObject({ traceId: TRACE_ID, spanId: server.spanId, told: `00-${TRACE_ID}-${server.spanId}-01` })
   })

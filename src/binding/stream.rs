@@ -85,15 +85,15 @@ impl NativeStream {
     }
 }
 
-/// Answers the slot, and with that ends the item's trace.
+/// Ends the item's trace, and answers the slot: whoever hears of the answer finds the trace complete.
 fn answered(ticket: Ticket, trace: Option<Trace>) -> Reply {
     let Some(trace) = trace else { return Box::new(move |result| ticket.answer(result)) };
     Box::new(move |result| {
         if let Err(error) = &result {
             trace.failed(error);
         }
-        ticket.answer(result);
         drop(trace);
+        ticket.answer(result);
     })
 }
 

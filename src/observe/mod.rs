@@ -18,5 +18,5 @@ pub use metrics::{Counter, NodeMetrics, Timer};
 pub use names::{METRICS, MetricKind, NAMES, REMOTE_NAMES};
 pub use prometheus::text as prometheus_text;
 pub use registry::{Area, ProcessCounter, Source, Visit, note, noted, register, register_counters, snapshot, sources};
-pub use series::{Figure, Labels, MAX_NAMES, Series, collect as all_figures};
+pub use series::{Figure, Labels, MAX_NAMES, Series, collect as all_figures, retire};
 pub use system::{Load, SystemLoad, Traffic};

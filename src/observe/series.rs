@@ -1,14 +1,18 @@
 //! All figures of this process by name and labels, for whoever hands them to a monitoring system.
 //!
-//! Problem: two sources of one name must not make two series of one, and what users name must not make series without bound. Answer: values
-//! of one name and one set of labels are summed; beyond [`MAX_NAMES`] names of an area the rest is summed as `other`. How a monitoring system
-//! wants them written is `prometheus.rs`'s business, and `remote/telemetry`'s.
+//! Problem: two sources of one name must not make two series of one, what users name must not make series without bound, and a sum must not
+//! become smaller because a node is gone. Answer: values of one name and one set of labels are summed; beyond [`MAX_NAMES`] names of an area
+//! the rest is summed as `other`; what a source has counted stays when it goes ([`retire`]). How a monitoring system wants them written is
+//! `prometheus.rs`'s business, and `remote/telemetry`'s.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::LazyLock;
+
+use parking_lot::Mutex;
 
 use super::metrics::Timer;
 use super::names::{METRICS, MetricKind};
-use super::registry::{self, Area, Visit};
+use super::registry::{self, Area, Source, Visit};
 
 /// Distinct names of nodes, remotes and routers that have series of their own.
 pub const MAX_NAMES: usize = 200;
@@ -35,13 +39,44 @@ pub enum Figure {
 }
 
 /// Figures by name and labels.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Series(BTreeMap<&'static str, BTreeMap<Labels, Figure>>);
+
+/// Series, and the names of sources that have some of their own.
+#[derive(Clone, Default)]
+struct Collected {
+    series: Series,
+    names: BTreeMap<Area, HashSet<String>>,
+}
+
+/// What sources that are gone have counted.
+static RETIRED: LazyLock<Mutex<Collected>> = LazyLock::new(Mutex::default);
+
+impl Collected {
+    fn add(&mut self, source: &dyn Source, gone: bool) {
+        let (area, mut name) = (source.area(), source.name());
+        let known = self.names.entry(area).or_default();
+        if !known.contains(&name) {
+            if known.len() < MAX_NAMES {
+                known.insert(name.clone());
+            } else {
+                "other".clone_into(&mut name);
+            }
+        }
+        source.visit(&mut Into { series: &mut self.series, label: area.label(), name: &name, gone });
+    }
+}
+
+/// Keeps what a source has counted, for its end. What it had at the moment goes with it.
+pub fn retire(source: &dyn Source) {
+    RETIRED.lock().add(source, true);
+}
 
 struct Into<'a> {
     series: &'a mut Series,
     label: &'static str,
     name: &'a str,
+    gone: bool,
 }
 
 impl Into<'_> {
@@ -69,7 +104,9 @@ impl Visit for Into<'_> {
     }
 
     fn gauge(&mut self, name: &'static str, labels: &[(&'static str, &str)], value: f64) {
-        self.put(name, labels, Figure::Gauge(value));
+        if !self.gone {
+            self.put(name, labels, Figure::Gauge(value));
+        }
     }
 
     fn timer(&mut self, name: &'static str, labels: &[(&'static str, &str)], timer: &Timer) {
@@ -80,20 +117,11 @@ impl Visit for Into<'_> {
 
 /// All figures now. `more` are gauges that only the caller knows, by name.
 pub fn collect(more: &[(&'static str, f64)]) -> Series {
-    let mut series = Series::default();
-    let mut names: BTreeMap<Area, HashSet<String>> = BTreeMap::new();
+    let mut collected = RETIRED.lock().clone();
     for source in registry::sources() {
-        let (area, mut name) = (source.area(), source.name());
-        let known = names.entry(area).or_default();
-        if !known.contains(&name) {
-            if known.len() < MAX_NAMES {
-                known.insert(name.clone());
-            } else {
-                "other".clone_into(&mut name);
-            }
-        }
-        source.visit(&mut Into { series: &mut series, label: area.label(), name: &name });
+        collected.add(&*source, false);
     }
+    let mut series = collected.series;
     let system = registry::system();
     let share = |key: &str| system.get(key).and_then(serde_json::Value::as_f64).unwrap_or(0.0);
     let own = [("remotemedia_system_cpu_share", share("cpuShare")), ("remotemedia_system_memory_share", share("memoryShare"))];

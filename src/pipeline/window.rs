@@ -106,14 +106,20 @@ async fn step(window: &mut VecDeque<Slot>, input: &mut Input, open: bool, room: 
 }
 
 /// Puts an item's outputs out, or does with its failure what the stream wants done. An error ends the stream.
-pub async fn settle(origin: Packet, answer: Result<Vec<Packet>>, scope: &StreamScope, output: &Output) -> Result<Result<(), Gone>> {
+pub async fn settle(mut origin: Packet, answer: Result<Vec<Packet>>, scope: &StreamScope, output: &Output) -> Result<Result<(), Gone>> {
     if let (Err(error), Some(trace)) = (&answer, &origin.trace) {
         trace.failed(error);
     }
     match answer {
         Ok(packets) => {
-            for packet in packets {
-                if output.send(inherit(packet, &origin)).await.is_err() {
+            let last = packets.len().saturating_sub(1);
+            for (index, packet) in packets.into_iter().enumerate() {
+                let packet = inherit(packet, &origin);
+                if index == last {
+                    // With the last output the item's trace leaves this node.
+                    origin.trace = None;
+                }
+                if output.send(packet).await.is_err() {
                     return Ok(Err(Gone));
                 }
             }

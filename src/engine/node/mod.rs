@@ -380,6 +380,12 @@ impl WasmNode {
     }
 }
 
+impl Drop for WasmNode {
+    fn drop(&mut self) {
+        observe::retire(self);
+    }
+}
+
 impl Source for WasmNode {
     fn area(&self) -> Area {
         Area::Edge

@@ -303,6 +303,12 @@ impl Router {
     }
 }
 
+impl Drop for Router {
+    fn drop(&mut self) {
+        observe::retire(self);
+    }
+}
+
 impl Source for Router {
     fn area(&self) -> Area {
         Area::Routing

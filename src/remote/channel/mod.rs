@@ -39,7 +39,7 @@ use super::runtime;
 use crate::data::TraceContext;
 use crate::error::Result;
 use crate::observe::trace::{self, Span, SpanKind};
-use crate::observe::{Area, Source, Visit};
+use crate::observe::{self, Area, Source, Visit};
 use balance::Balancer;
 use budget::Budget;
 
@@ -81,6 +81,16 @@ pub struct Channels {
     retries: Budget,
     hedges: Budget,
     closed: CancellationToken,
+    /// Whether it is among the figures of the process.
+    listed: bool,
+}
+
+impl Drop for Channels {
+    fn drop(&mut self) {
+        if self.listed {
+            observe::retire(self);
+        }
+    }
 }
 
 impl Source for Channels {
@@ -116,6 +126,15 @@ impl Channels {
         self.metrics.snapshot(api.map(Api::name), &self.lanes())
     }
 
+    /// For this configuration, among the figures of the process. Connects to nothing.
+    pub fn listed(config: RemoteConfig) -> Result<Arc<Self>> {
+        let mut channels = Self::new(config)?;
+        channels.listed = true;
+        let channels = Arc::new(channels);
+        observe::register(&channels);
+        Ok(channels)
+    }
+
     /// For this configuration. Connects to nothing.
     pub fn new(config: RemoteConfig) -> Result<Self> {
         let _threads = runtime::handle()?.enter();
@@ -126,6 +145,7 @@ impl Channels {
             retries: Budget::new(RETRY_SHARE, RETRIES_SAVED, RETRIES_SAVED),
             hedges: Budget::new(config.hedge.map_or(0.0, |hedge| hedge.max_percent / 100.0), HEDGES_SAVED, 0),
             closed: CancellationToken::new(),
+            listed: false,
             config,
         })
     }

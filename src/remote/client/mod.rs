@@ -36,7 +36,6 @@ use super::pb::{v0, v1 as pb1};
 use super::runtime;
 use crate::data::Traced;
 use crate::error::{Error, Result};
-use crate::observe;
 use crate::observe::trace::{self, SpanKind};
 
 const GET_STATUS: Rpc = Rpc { path: "/remotemedia.execution.RemoteExecutionService/GetStatus", name: "GetStatus", safe: true };
@@ -58,9 +57,7 @@ const OBJECTS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 impl Client {
     /// A client; connects to nothing yet.
     pub fn new(config: RemoteConfig) -> Result<Self> {
-        let channels = Arc::new(Channels::new(config)?);
-        observe::register(&channels);
-        Ok(Self { channels, asking: Arc::default(), objects: Arc::new(Mutex::new(LruCache::new(OBJECTS))) })
+        Ok(Self { channels: Channels::listed(config)?, asking: Arc::default(), objects: Arc::new(Mutex::new(LruCache::new(OBJECTS))) })
     }
 
     /// The configuration.
