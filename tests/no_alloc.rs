@@ -5,9 +5,11 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use remotemedia_wasmedge::data::{Packet, SessionId, TraceContext};
+use remotemedia_wasmedge::engine::{ModuleSource, NodeConfig, NodeOptions, WasmNode};
 use remotemedia_wasmedge::error::Code;
 use remotemedia_wasmedge::observe::NodeMetrics;
 use remotemedia_wasmedge::observe::trace::{self, SpanKind};
+use remotemedia_wasmedge::pipeline::{Node, WasmStage};
 use remotemedia_wasmedge::routing::{HedgeOptions, Item, Load, Outcome, Policy, Route, RoutingConfig, RoutingOptions, Target, Verdict};
 
 thread_local! {
@@ -103,4 +105,13 @@ fn figures_and_traces_that_nobody_asked_for_allocate_nothing() {
         }
     });
     assert_eq!(allocated, 0);
+}
+
+/// A router asks at each item, and the standard library's own answer comes out of files.
+#[test]
+fn how_many_items_a_node_can_do_at_once_is_not_found_out_anew_each_time() {
+    let config = NodeConfig::new(NodeOptions::default(), "test").expect("options");
+    let stage = WasmStage::new(WasmNode::new(ModuleSource::Bytes(Vec::new()), config).expect("a node"));
+    let first = stage.parallelism();
+    assert_eq!(allocations(|| assert_eq!(stage.parallelism(), first)), 0);
 }

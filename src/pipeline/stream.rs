@@ -98,7 +98,9 @@ impl PipelineStream {
             }
             return self.entry.lock().parked.push(then);
         };
-        if sender.capacity() > 0 {
+        // Several places at once: to wake the caller for each would take longer than many an item.
+        let places = (sender.max_capacity() / 2).max(1);
+        if sender.capacity() >= places {
             return then(Ok(()));
         }
         let cancel = self.scope.cancel.clone();
@@ -106,7 +108,7 @@ impl PipelineStream {
             let room = tokio::select! {
                 biased;
                 () = cancel.cancelled() => true,
-                room = sender.reserve() => room.is_ok(),
+                room = sender.reserve_many(places) => room.is_ok(),
             };
             if !room {
                 cancel.cancelled().await;

@@ -1,6 +1,6 @@
 //! A WebAssembly node in a pipeline: the engine's callbacks as futures.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -58,7 +58,10 @@ impl Node for WasmStage {
 
     /// One guest a session; sessions side by side, as many as there are processors.
     fn parallelism(&self) -> u32 {
-        std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
+        // Asked for at each item, and the standard library reads the control group's files each time.
+        static PROCESSORS: LazyLock<u32> =
+            LazyLock::new(|| std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX)));
+        *PROCESSORS
     }
 
     fn prewarm(&self, items: usize) {
