@@ -180,6 +180,17 @@ fn cancelling_a_stream_stops_what_runs() {
 }
 
 #[test]
+fn a_stream_that_was_opened_before_the_end_begins_no_session_after_it() {
+    let node = counter(interpreted());
+    let late = stream(&node, "late");
+    wait::<()>(|done| node.cleanup(Box::new(move || done(()))));
+    let error = call(&late, Packet::binary(vec![0])).expect_err("the node has ended");
+    assert_eq!((error.code(), error.node()), (Code::Closed, Some(node.config().name.as_str())));
+    let metrics = node.metrics();
+    assert_eq!([&metrics["sessionsOpen"], &metrics["sessionsOpened"], &metrics["queued"]], [0, 0, 0]);
+}
+
+#[test]
 fn cleanup_ends_what_runs_and_what_waits() {
     let node = guest_node("fixtures/spin", interpreted()).unwrap();
     let stream = stream(&node, "a");

@@ -12,7 +12,7 @@ pub use stream::Stream;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -72,6 +72,8 @@ pub struct WasmNode {
     next_lane: AtomicUsize,
     /// What calls without a stream share.
     calls: Arc<StreamShared>,
+    /// Set before the sessions are ended: no further one begins. Looked at under their lock.
+    ended: AtomicBool,
     /// Who waits for the end; `None` once it has come.
     ending: Mutex<Option<Vec<Done>>>,
 }
@@ -113,6 +115,7 @@ impl WasmNode {
             metrics: Arc::default(),
             next_lane: AtomicUsize::new(0),
             calls: Arc::new(StreamShared::new(None, false)),
+            ended: AtomicBool::new(false),
             ending: Mutex::new(Some(Vec::new())),
         });
         observe::register(&node);
@@ -177,6 +180,10 @@ impl WasmNode {
             let mut sessions = self.sessions.lock();
             if let Some(session) = sessions.get(id) {
                 return Ok(Arc::clone(session));
+            }
+            // Whoever asked saw the node open; since then it may have ended, and with it all sessions that there were.
+            if self.ended.load(Ordering::SeqCst) {
+                return Err(self.closed());
             }
             if sessions.len() >= self.config.sessions_max {
                 let oldest = sessions.values().filter_map(|session| session.idle_since().map(|since| (since, session.id().clone()))).min();
@@ -273,6 +280,7 @@ impl WasmNode {
                 }
             }
         }
+        self.ended.store(true, Ordering::SeqCst);
         let phase = std::mem::replace(&mut *self.phase.lock(), Phase::Closed);
         let loaded = match phase {
             Phase::Loading(waiting, early) => {
