@@ -1,6 +1,7 @@
 // One trace for each item, as a collector gets it: the whole way of an item through nodes, router, network and service, and what becomes of it
 // when the collector is slow, wrong or away.
 
+import grpc from '@grpc/grpc-js'
 import { context, trace } from '@opentelemetry/api'
 import { NodeTracerProvider } from '@opentelemetry/sdk-trace-node'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
@@ -252,6 +253,49 @@ describe('traces that others began', () => {
     await recorded(4)
     const server = collector.spans.find(({ kind, traceId }) => kind === 'server' && traceId === TRACE_ID)
     expect(active).toMatchObject({ traceId: TRACE_ID, spanId: server.spanId, told: `00-${TRACE_ID}-${server.spanId}-01` })
+  })
+
+  test('a header that is no traceparent is none, and fails nothing', async () => {
+    configure()
+    let told = 'nothing yet'
+    const where = await serve({
+      Echo: node(guest('echo'), { outputKind: 'text' }),
+      Told: (packet, info) => {
+        told = info.traceparent
+        return packet.data
+      },
+    })
+    for (const traceparent of ['00-abc', TRACEPARENT.toUpperCase(), 'x'.repeat(500)]) {
+      const client = await RemoteExecutionClient.connect({ ...where, metadata: { traceparent } })
+      onTestFinished(() => client.close())
+      // Recorded, the client's own context replaces it; so not recorded.
+      await shutdownTracing()
+      expect((await client.executeNode('Echo', {}, 'x', { format: 'pickle' })).data).toBe('x')
+      await client.executeNode('Told', {}, 'x')
+      expect(told).toBeUndefined()
+    }
+  })
+
+  test('clients cannot make up names of spans', async () => {
+    configure()
+    const where = await serve({ Up: upper })
+    const client = new grpc.Client(`${where.host}:${where.port}`, grpc.credentials.createInsecure())
+    onTestFinished(() => client.close())
+    const ask = (path) =>
+      new Promise((resolve) =>
+        client.makeUnaryRequest(
+          path,
+          (x) => x,
+          (x) => x,
+          Buffer.alloc(0),
+          (error) => resolve(error?.code ?? 0),
+        ),
+      )
+    expect(await ask('/remotemedia.execution.Invented/GetStatus')).toBe(grpc.status.UNIMPLEMENTED)
+    expect(await ask(`/${CLIENT}/Invented`)).toBe(grpc.status.UNIMPLEMENTED)
+    expect(await ask(`/${CLIENT}/GetStatus`)).toBe(grpc.status.OK)
+    await recorded(1)
+    expect(collector.spans.map(({ name }) => name)).toEqual([`${CLIENT}/GetStatus`])
   })
 
   test('a traceparent outranks what is active, and one that is none is refused', async () => {

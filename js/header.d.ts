@@ -748,8 +748,8 @@ export interface TracingOptions {
   /** Share of the traces that begin here and are recorded, 0 to 1. Default 1. A trace that others began is recorded if they say so. */
   sampleRatio?: number
   /**
-   * Traces that begin here and are recorded in a second; more are passed over, as their `traceparent` says. Default 1000, which keeps what
-   * recording costs below 3% of the throughput, whatever that is. 1 to 1000000.
+   * Traces that begin here and are recorded in a second; more are passed over, as their `traceparent` says. Default 1000: for what more
+   * would cost, see bench/README.md. 1 to 1000000.
    */
   maxTracesPerSecond?: number
   /** Milliseconds between two times that metrics are sent; 0 sends none. Default 60000. */

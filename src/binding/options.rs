@@ -341,7 +341,7 @@ pub fn process_in(reader: &mut Reader) -> Outcome<ProcessOptions> {
         Some(Json::Object(map)) => Some(map),
         Some(_) => return Err(Error::config("metadata", "must be an object").into()),
     };
-    let mut trace = context::active(reader.env)?;
+    let mut trace: Option<Trace> = None;
     if let Some(parent) = reader.string("traceparent")? {
         trace = Some(Arc::new(parent.parse::<TraceContext>()?));
         metadata.get_or_insert_with(serde_json::Map::new).insert("traceparent".into(), parent.into());
@@ -349,6 +349,9 @@ pub fn process_in(reader: &mut Reader) -> Outcome<ProcessOptions> {
     // What a service continues: whose answer its nodes make should not find the service's own span in it.
     if let Some(parent) = reader.string("partOf")? {
         trace = Some(Arc::new(parent.parse::<TraceContext>()?));
+    }
+    if trace.is_none() {
+        trace = context::active(reader.env)?;
     }
     let signal = reader.any("signal")?;
     if let Some(signal) = signal

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::metrics::Timer;
-use super::system::{SystemLoad, Traffic};
+use super::system::{Load, SystemLoad, Traffic};
 
 /// What a source is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,9 +87,12 @@ pub fn sources() -> Vec<Arc<dyn Source>> {
 }
 
 /// What the machine has left for this process, and its traffic.
-pub fn system() -> Value {
-    let load = SYSTEM.now(std::time::Instant::now());
-    let Traffic { received_bytes, sent_bytes } = Traffic::now();
+pub fn machine() -> (Load, Traffic) {
+    (SYSTEM.now(std::time::Instant::now()), Traffic::now())
+}
+
+fn system() -> Value {
+    let (load, Traffic { received_bytes, sent_bytes }) = machine();
     json!({ "cpuShare": load.cpu, "memoryShare": load.memory, "networkReceivedBytes": received_bytes, "networkSentBytes": sent_bytes })
 }
 

@@ -122,19 +122,17 @@ pub fn collect(more: &[(&'static str, f64)]) -> Series {
         collected.add(&*source, false);
     }
     let mut series = collected.series;
-    let system = registry::system();
-    let share = |key: &str| system.get(key).and_then(serde_json::Value::as_f64).unwrap_or(0.0);
-    let own = [("remotemedia_system_cpu_share", share("cpuShare")), ("remotemedia_system_memory_share", share("memoryShare"))];
+    let (load, traffic) = registry::machine();
+    let own = [("remotemedia_system_cpu_share", load.cpu), ("remotemedia_system_memory_share", load.memory)];
     for (name, value) in own.iter().chain(more) {
         series.0.entry(name).or_default().insert(Vec::new(), Figure::Gauge(*value));
     }
-    let traffic = [
-        ("remotemedia_system_network_received_bytes_total", "networkReceivedBytes"),
-        ("remotemedia_system_network_sent_bytes_total", "networkSentBytes"),
+    let bytes = [
+        ("remotemedia_system_network_received_bytes_total", traffic.received_bytes),
+        ("remotemedia_system_network_sent_bytes_total", traffic.sent_bytes),
     ];
-    for (name, key) in traffic {
-        let bytes = system.get(key).and_then(serde_json::Value::as_u64).unwrap_or(0);
-        series.0.entry(name).or_default().insert(Vec::new(), Figure::Counter(bytes));
+    for (name, value) in bytes {
+        series.0.entry(name).or_default().insert(Vec::new(), Figure::Counter(value));
     }
     for (name, label, value) in registry::counters() {
         let labels = label.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();

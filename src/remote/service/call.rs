@@ -18,7 +18,7 @@ use tonic::{Request, Status};
 
 use super::handler::CallInfo;
 use super::metrics::Metrics;
-use crate::data::{Map, SessionId, Traced, Value};
+use crate::data::{Map, SessionId, TraceContext, Traced, Value};
 use crate::error::{Code, Error, Result};
 use crate::observe::trace::Span;
 use crate::remote::status::name;
@@ -158,7 +158,8 @@ impl Call {
                 shown.push((key.to_owned(), value.to_owned()));
             }
         }
-        let theirs = || metadata.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        // What is no context is none: whoever continues it would refuse it, and a bad header is no reason to fail.
+        let theirs = || metadata.get("traceparent")?.to_str().ok()?.parse::<TraceContext>().ok().map(|context| context.to_string());
         let traceparent = self.span.as_ref().map_or_else(theirs, |span| Some(span.context().to_string()));
         if let Some(span) = &self.span {
             span.set("remotemedia.node", node_type.to_owned());

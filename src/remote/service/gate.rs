@@ -52,6 +52,8 @@ pub struct Gate<S> {
 const HEALTH: &str = "/grpc.health.v1.Health/";
 /// The services whose streams are finished when the service closes; reflection's are cut, as nobody works for them.
 const NODES: &str = "/remotemedia.execution.";
+/// The one whose calls are traced.
+const SERVICE: &str = "/remotemedia.execution.RemoteExecutionService/";
 
 impl<S> Service<http::Request<Body>> for Gate<S>
 where
@@ -109,7 +111,7 @@ where
 /// What answering is in a trace: a part of the client's, if it named one. Only methods that there are, so that nobody can make up names.
 fn span(request: &http::Request<Body>) -> Option<Arc<Span>> {
     let path = request.uri().path();
-    let method = path.strip_prefix(NODES).and_then(|_| Metrics::method(path))?;
+    let method = Metrics::method(path).filter(|method| path.strip_prefix(SERVICE) == Some(method))?;
     let parent = request.headers().get("traceparent").and_then(|value| value.to_str().ok()?.parse::<TraceContext>().ok());
     let span = trace::child_or_root(parent, path[1..].to_owned(), SpanKind::Server)?;
     span.set("rpc.system", "grpc");
